@@ -1,0 +1,111 @@
+//! Chooses the instruction set at run time and enters it: one branch per kernel call, none inside.
+
+use super::{Portable, Simd};
+use std::sync::OnceLock;
+
+/// An instruction set this library has kernels for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Isa {
+    /// 512-bit vectors (F, DQ, VL, BW).
+    Avx512,
+    /// 256-bit vectors with fused multiply-add.
+    Avx2,
+    /// Plain arrays, any machine; right but slow where there is no hardware fused multiply-add.
+    Portable,
+}
+
+impl Isa {
+    /// The name used by `OPTSDE_SIMD`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Isa::Avx512 => "avx512",
+            Isa::Avx2 => "avx2",
+            Isa::Portable => "portable",
+        }
+    }
+
+    /// The instruction set of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Isa::Avx512, Isa::Avx2, Isa::Portable].into_iter().find(|isa| isa.name() == name)
+    }
+}
+
+/// A computation that runs on any instruction set. `run` must be `#[inline(always)]`, as must all that it calls.
+pub trait Kernel {
+    /// What it returns.
+    type Output;
+    /// The computation, on the vectors of `S`.
+    fn run<S: Simd>(self) -> Self::Output;
+}
+
+/// The instruction sets that this machine can run, best first.
+pub fn available() -> Vec<Isa> {
+    let mut list = Vec::new();
+    #[cfg(target_arch = "x86_64")]
+    {
+        if std::arch::is_x86_feature_detected!("avx512f")
+            && std::arch::is_x86_feature_detected!("avx512dq")
+            && std::arch::is_x86_feature_detected!("avx512vl")
+            && std::arch::is_x86_feature_detected!("avx512bw")
+            && std::arch::is_x86_feature_detected!("fma")
+        {
+            list.push(Isa::Avx512);
+        }
+        if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
+            list.push(Isa::Avx2);
+        }
+    }
+    list.push(Isa::Portable);
+    list
+}
+
+static CHOSEN: OnceLock<Isa> = OnceLock::new();
+
+thread_local! {
+    static FORCED: std::cell::Cell<Option<Isa>> = const { std::cell::Cell::new(None) };
+}
+
+/// The instruction set in use: the best available unless [`choose`] was called first.
+pub fn isa() -> Isa {
+    FORCED.get().unwrap_or_else(|| *CHOSEN.get_or_init(|| available()[0]))
+}
+
+/// Fixes the instruction set of this process; false if one was fixed before or the machine lacks it.
+pub fn choose(isa: Isa) -> bool {
+    available().contains(&isa) && *CHOSEN.get_or_init(|| isa) == isa
+}
+
+/// Runs `f` with the kernels that it calls on this thread forced to `isa` (for tests; the machine must have it).
+pub fn with_isa<R>(isa: Isa, f: impl FnOnce() -> R) -> R {
+    assert!(available().contains(&isa), "this machine has no {}", isa.name());
+    let before = FORCED.replace(Some(isa));
+    let result = f();
+    FORCED.set(before);
+    result
+}
+
+/// Runs a kernel on the instruction set in use.
+#[inline]
+pub fn dispatch<K: Kernel>(kernel: K) -> K::Output {
+    match isa() {
+        // SAFETY: `isa` only names instruction sets that were detected on this machine.
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512 => unsafe { on_avx512(kernel) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as above.
+        Isa::Avx2 => unsafe { on_avx2(kernel) },
+        _ => kernel.run::<Portable>(),
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512bw,avx2,fma")]
+unsafe fn on_avx512<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run::<super::avx512::Avx512>()
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn on_avx2<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run::<super::avx2::Avx2>()
+}

@@ -1,0 +1,3 @@
+//! Simulation of the stochastic differential equations of optimizers, in ensembles of millions of paths.
+
+pub mod lanes;
