@@ -1,0 +1,125 @@
+"""The native module: descriptions come in as plain dicts, results go out as dicts of NumPy arrays."""
+
+from collections.abc import Callable
+from typing import Any, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+__version__: str
+
+# --- descriptions -----------------------------------------------------------------------------------------------------
+# Every description is a dict with a "kind". Arrays are float64, C-contiguous, already validated by the Python side.
+#
+# loss:  {"kind": "quadratic", "h": (d,) or (d, d), "center": (d,)}
+#        {"kind": "double_well", "height": float, "dim": int}
+#        {"kind": "quartic", "a": float, "b": float, "dim": int}
+#        {"kind": "rosenbrock" | "rastrigin" | "styblinski_tang", "dim": int}
+#        {"kind": "mueller_brown"}   {"kind": "scalar_factorization"}
+#        {"kind": "function", "dim": int, "grad": f, "value": f | None, "hessian": f | None, "third": f | None}
+#        {"kind": "compiled", "dim": int, "grad": int, "value": int | None, "user_data": int}      (addresses)
+# noise: {"kind": "zero", "dim": int}
+#        {"kind": "gaussian_diagonal", "cov": (d,)}     {"kind": "gaussian_full", "cov": (d, d)}
+#        {"kind": "affine_diagonal", "base": (d,), "slope": (d,), "center": (d,)}
+#        {"kind": "loss_scaled", "cov": (d,) or (d, d), "floor": float}
+#        {"kind": "function", "dim": int, "noise_kind": str, "n_wiener": int, "factor": f, "jacobian": f | None}
+#        {"kind": "compiled", "dim": int, "noise_kind": str, "n_wiener": int, "factor": int, "jacobian": int | None,
+#         "user_data": int}
+# dynamics:
+#        {"kind": "sgd_sde", "loss": loss, "noise": noise, "batch_size": int, "lr": float}
+#        {"kind": "sgd_discrete", "loss": ..., "noise": ..., "batch_size": int, "lr": float}
+#        {"kind": "gradient_flow", "loss": loss, "lr": float, "order": 1 | 2}
+#        {"kind": "langevin", "loss": loss, "temperature": float, "mobility": (d,)}
+#        {"kind": "ornstein_uhlenbeck", "a": (d, d) or (d,), "mean": (d,), "cov": (d, d) or (d,)}
+#        {"kind": "sde", "dim": int, "noise_kind": str, "n_wiener": int,
+#         "drift": f | {"address": int, "user_data": int}, "diffusion": the same, "jacobian": the same or None}
+# Python callbacks take a read-only (n, d) array (for "sde": t first) and return what api.md says; the native side checks
+# shape and dtype of every return and raises ValueError/TypeError naming the callback.
+
+class MethodRow(TypedDict):
+    name: str
+    strong: float | None
+    weak: float | None
+    stationary: float | None
+    calculus: str
+    noise_kinds: tuple[str, ...]
+    normals_per_step: str
+    source: str
+
+def methods() -> list[MethodRow]: ...
+def info() -> dict[str, Any]:
+    """version, simd (in use), simd_available, cpu_features, threads (default)."""
+
+def default_threads() -> int:
+    """Threads by OPTSDE_NUM_THREADS, else by the process's CPU affinity and quota."""
+
+def dynamics_noise_kind(dynamics: dict[str, Any]) -> str: ...
+def loss_value(loss: dict[str, Any], x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """x (n, d) -> (n,)."""
+
+def loss_grad(loss: dict[str, Any], x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """x (n, d) -> (n, d)."""
+
+def loss_hessian(loss: dict[str, Any], x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """x (n, d) -> (n, d, d)."""
+
+def loss_third(loss: dict[str, Any], x: NDArray[np.float64], s: NDArray[np.float64]) -> NDArray[np.float64]:
+    """x (n, d), s (n, d, d) symmetric -> (n, d)."""
+
+def noise_factor(dynamics: dict[str, Any], x: NDArray[np.float64], t: float) -> NDArray[np.float64]:
+    """The diffusion factor of an SDE at points x (n, d) -> (n, d, m), with its sign."""
+
+def drift(dynamics: dict[str, Any], x: NDArray[np.float64], t: float) -> NDArray[np.float64]:
+    """The drift of an SDE at points x (n, d) -> (n, d)."""
+
+def simulate(plan: dict[str, Any], poll: Callable[[int], None] | None) -> dict[str, Any]:
+    """Runs a plan. poll(done_path_steps) is called from the calling thread about ten times a second; what it raises
+    stops the run and is re-raised, save that KeyboardInterrupt (from it, from a signal or from a callback) returns what
+    was done with complete=False.
+
+    plan:
+      dynamics: dict; method: str (a row of methods(), "algorithm" for discrete dynamics)
+      theta0: {"points": (1, d) or (n_paths, d) array of the run's dtype (full n_paths rows, also with path_range)}
+              | {"gaussian": (mean (d,), factor (d, d))} | {"uniform": (low (d,), high (d,))}
+      n_paths: int; path_range: (a, b)
+      first_step: int   absolute index of the first step on the dt grid (round(t0 / dt))
+      n_steps: int; t0: float; dt: float; cells: int (dt / wiener_dt, >= 1)
+      increments: "gaussian" | "gaussian_f32" | "two_point"; dtype: "float64" | "float32"
+      key: int (0 <= key < 2**64); threads: int; keep_diverged: bool
+      observers: list of
+         {"kind": "final"}
+         {"kind": "paths", "at": int64 array of steps since the start (0..n_steps), "keep": int (first k of the n_paths)}
+         {"kind": "moments", "at": ..., "cov": bool}
+         {"kind": "loss", "at": ..., "loss": loss dict}
+         {"kind": "expectation", "at": ..., "function": f}
+         {"kind": "histogram", "at": ..., "bins": int, "range": (lo, hi), "coords": int64 array}  (one 1-D histogram a coordinate)
+
+    result:
+      complete: bool; n_diverged: int; first_divergence: (path, step) | None; bad_steps: int64 array (one for each diverged
+      path: its first bad step) and bad_paths: int64 array; path_index: int64 array of finished paths, None when complete;
+      wall_time: float; threads: int; path_steps: int
+      observers: list, one dict for each observer asked:
+         final:       {"values": (b - a, d)} (only the finished paths' rows, in path order)
+         paths:       {"values": (T, k, d)}
+         moments:     {"forest": Forest, "stats": Stats}     loss, expectation: the same with one component
+         histogram:   {"counts": (T, C, bins) int64, "underflow": (T, C) int64, "overflow": (T, C) int64}
+    """
+
+class Stats(TypedDict):
+    """Count, mean and central sums over paths: n (T,), mean (T, c), m2, m3, m4 (T, c); with cov: c11 (T, c, c) =
+    sum (xi - mi)(xj - mj), c22 (T, c, c) = sum (xi - mi)^2 (xj - mj)^2."""
+
+    n: NDArray[np.float64]
+    mean: NDArray[np.float64]
+    m2: NDArray[np.float64]
+    m3: NDArray[np.float64]
+    m4: NDArray[np.float64]
+    c11: NDArray[np.float64] | None
+    c22: NDArray[np.float64] | None
+
+# The partial sums that merge() needs: picklable bytes.
+Forest = bytes
+
+def merge_forests(forests: list[Forest], n_paths: int) -> tuple[Forest, Stats]: ...
+
+class CallbackError(RuntimeError): ...
