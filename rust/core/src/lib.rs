@@ -1,3 +1,10 @@
 //! Simulation of the stochastic differential equations of optimizers, in ensembles of millions of paths.
 
+pub mod block;
+pub mod error;
 pub mod lanes;
+pub mod linalg;
+pub mod loss;
+
+pub use block::Span;
+pub use error::{Error, Result};
