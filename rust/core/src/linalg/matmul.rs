@@ -158,23 +158,28 @@ impl<T: Real> Tile<'_, T> {
         unsafe {
             for k in 0..full {
                 let mut x = [V::splat(T::default()); C];
-                for c in 0..C {
-                    x[c] = self.load::<V, CENTERED>(k, lane + c * V::LANES);
+                for (c, x) in x.iter_mut().enumerate() {
+                    *x = self.load::<V, CENTERED>(k, lane + c * V::LANES);
                 }
-                for r in 0..R {
+                for (r, s) in s.iter_mut().enumerate() {
                     let a = V::splat(*data.add((row + r) * cols + k));
-                    for c in 0..C {
-                        s[r][c] = a.mul_add(x[c], s[r][c]);
+                    for (s, x) in s.iter_mut().zip(x) {
+                        *s = a.mul_add(x, *s);
                     }
                 }
             }
             if self.product.lower {
                 for k in 0..R {
-                    for c in 0..C {
-                        let x = self.load::<V, CENTERED>(row + k, lane + c * V::LANES);
-                        for r in k..R {
+                    let mut x = [V::splat(T::default()); C];
+                    for (c, x) in x.iter_mut().enumerate() {
+                        *x = self.load::<V, CENTERED>(row + k, lane + c * V::LANES);
+                    }
+                    for (r, s) in s.iter_mut().enumerate() {
+                        if r >= k {
                             let a = V::splat(*data.add((row + r) * cols + row + k));
-                            s[r][c] = a.mul_add(x, s[r][c]);
+                            for (s, x) in s.iter_mut().zip(x) {
+                                *s = a.mul_add(x, *s);
+                            }
                         }
                     }
                 }

@@ -24,11 +24,11 @@ impl Formula for StyblinskiTang {
 
     #[inline(always)]
     fn value<N: Number>(&self, x: &impl Fn(usize) -> N) -> N {
+        let (sixteen, five) = (N::constant(-16.0), N::constant(5.0));
         let mut sum = N::constant(0.0);
         for i in 0..self.dim {
             let x = x(i);
-            let inner = x.mul_add(x.mul_add(x, N::constant(-16.0)), N::constant(0.0));
-            sum = x.mul_add(inner + N::constant(5.0), sum);
+            sum = x.mul_add(x.mul_add(x.mul_add(x, sixteen), five), sum);
         }
         N::constant(0.5) * sum
     }
