@@ -11,8 +11,14 @@ pub mod error;
 pub mod lanes;
 pub mod linalg;
 pub mod loss;
+<<<<<<< HEAD
 pub mod noise;
 pub mod observe;
 pub mod rng;
 pub mod scheme;
 pub mod wiener;
+=======
+
+pub use block::Span;
+pub use error::{Error, Result};
+>>>>>>> loss
