@@ -54,6 +54,8 @@ macro_rules! kernels {
 kernels! {
     /// `out = c · out`.
     scale, Scale(; c) |old| c * old;
+    /// `out = out · y`.
+    multiply, Multiply(y;) |old, y| old * y;
     /// `out = c · out + y`.
     scale_add, ScaleAdd(y; c) |old, y| c.mul_add(old, y);
     /// `out += c · y`.

@@ -8,17 +8,12 @@ pub mod dynamics;
 pub mod elementwise;
 pub mod ensemble;
 pub mod error;
+pub mod function;
 pub mod lanes;
 pub mod linalg;
 pub mod loss;
-<<<<<<< HEAD
 pub mod noise;
 pub mod observe;
 pub mod rng;
 pub mod scheme;
 pub mod wiener;
-=======
-
-pub use block::Span;
-pub use error::{Error, Result};
->>>>>>> loss

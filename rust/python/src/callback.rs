@@ -1,15 +1,12 @@
-//! The user's Python functions as losses, noise models, equations and functionals: called with whole blocks.
+//! The user's Python functions, called with whole blocks of paths as read-only arrays.
 
 use crate::errors::to_core;
 use numpy::npyffi::{self, NPY_TYPES, PY_ARRAY_API, npy_intp};
 use numpy::{PyArrayDescrMethods, PyArrayDyn, PyArrayMethods, PyUntypedArrayMethods};
 use optsde_core::block::Span;
-use optsde_core::dynamics::Sde;
-use optsde_core::elementwise;
-use optsde_core::error::{Error, Result};
+use optsde_core::error::Result;
+use optsde_core::function::BlockFunction;
 use optsde_core::lanes::Real;
-use optsde_core::loss::Loss;
-use optsde_core::noise::{Noise, NoiseKind, spread_diagonal};
 use optsde_core::observe::Functional;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -44,28 +41,21 @@ fn view<'py, T: Shared>(py: Python<'py>, x: &[T], span: Span) -> PyResult<Bound<
 }
 
 /// A Python function and the name that errors give it.
-pub struct Callback {
+pub struct PythonFunction {
     function: Py<PyAny>,
     name: &'static str,
+    takes_time: bool,
 }
 
-impl Callback {
-    pub fn new(function: Py<PyAny>, name: &'static str) -> Self {
-        Self { function, name }
+impl PythonFunction {
+    /// A function of the state.
+    pub fn of_state(function: Py<PyAny>, name: &'static str) -> Self {
+        Self { function, name, takes_time: false }
     }
 
-    /// Calls the function on a block (after `t`, where there is one); its answer, of shape `(n, *trailing)`, becomes
-    /// rows of `out`.
-    fn call<T: Shared>(&self, t: Option<f64>, x: &[T], trailing: &[usize], out: &mut [T], span: Span) -> Result<()> {
-        Python::attach(|py| {
-            let points = view(py, x, span)?;
-            let answer = match t {
-                Some(t) => self.function.bind(py).call1((t, points))?,
-                None => self.function.bind(py).call1((points,))?,
-            };
-            self.read(&answer, trailing, out, span)
-        })
-        .map_err(to_core)
+    /// A function of time and state.
+    pub fn of_time_and_state(function: Py<PyAny>, name: &'static str) -> Self {
+        Self { function, name, takes_time: true }
     }
 
     fn read<T: Shared>(
@@ -133,194 +123,24 @@ impl Callback {
     }
 }
 
-/// A loss of Python functions.
-pub struct PyLoss {
-    pub dim: usize,
-    pub grad: Callback,
-    pub value: Option<Callback>,
-    pub hessian: Option<Callback>,
-}
-
-impl<T: Shared> Loss<T> for PyLoss {
-    fn dim(&self) -> usize {
-        self.dim
-    }
-    fn value(&self, x: &[T], out: &mut [T], span: Span) -> Result<()> {
-        let value = self.value.as_ref().ok_or_else(|| Error::missing("value of the loss"))?;
-        value.call(None, x, &[], out, span)
-    }
-    fn grad(&self, x: &[T], out: &mut [T], span: Span) -> Result<()> {
-        self.grad.call(None, x, &[self.dim], out, span)
-    }
-    fn hess_vec(&self, x: &[T], v: &[T], out: &mut [T], span: Span) -> Result<()> {
-        let hessian = self.hessian.as_ref().ok_or_else(|| Error::missing("hessian of the loss"))?;
-        let d = self.dim;
-        // The one place beside NumPy itself that allocates in a step, next to a Python call that costs far more.
-        let mut rows = vec![T::default(); d * d * span.width];
-        hessian.call(None, x, &[d, d], &mut rows, span)?;
-        for (i, out) in out.chunks_exact_mut(span.width).enumerate().take(d) {
-            out.fill(T::default());
-            for j in 0..d {
-                elementwise::add_product(out, &rows[(i * d + j) * span.width..], &v[j * span.width..]);
-            }
-        }
-        Ok(())
+impl<T: Shared> BlockFunction<T> for PythonFunction {
+    fn call(&self, t: f64, x: &[T], shape: &[usize], out: &mut [T], span: Span) -> Result<()> {
+        Python::attach(|py| {
+            let points = view(py, x, span)?;
+            let function = self.function.bind(py);
+            let answer = if self.takes_time { function.call1((t, points))? } else { function.call1((points,))? };
+            self.read(&answer, shape, out, span)
+        })
+        .map_err(to_core)
     }
     fn needs_calling_thread(&self) -> bool {
         true
     }
 }
 
-/// What a diffusion callback of some kind returns for a path.
-pub fn factor_shape(kind: NoiseKind, dim: usize, n_wiener: usize) -> Vec<usize> {
-    if kind.is_diagonal() { vec![dim] } else { vec![dim, n_wiener] }
-}
-
-/// A noise model of Python functions.
-pub struct PyNoise {
-    pub dim: usize,
-    pub n_wiener: usize,
-    pub kind: NoiseKind,
-    pub factor: Callback,
-    pub jacobian: Option<Callback>,
-}
-
-impl PyNoise {
-    fn at<T: Shared>(&self, t: Option<f64>, x: &[T], scale: T, out: &mut [T], span: Span) -> Result<()> {
-        let shape = factor_shape(self.kind, self.dim, self.n_wiener);
-        let rows = shape.iter().product::<usize>() * span.width;
-        self.factor.call(t, x, &shape, out, span)?;
-        scale_by(&mut out[..rows], scale);
-        Ok(())
-    }
-
-    fn full_at<T: Shared>(&self, t: Option<f64>, x: &[T], scale: T, out: &mut [T], span: Span) -> Result<()> {
-        self.at(t, x, scale, out, span)?;
-        if self.kind.is_diagonal() {
-            spread_diagonal(&mut out[..self.dim * self.dim * span.width], self.dim, span.width);
-        }
-        Ok(())
-    }
-
-    fn milstein_at<T: Shared>(
-        &self,
-        t: Option<f64>,
-        x: &[T],
-        scale: T,
-        b: &mut [T],
-        bdb: &mut [T],
-        span: Span,
-    ) -> Result<()> {
-        let jacobian = self.jacobian.as_ref().ok_or_else(|| Error::missing("jacobian of the noise"))?;
-        self.at(t, x, scale, b, span)?;
-        jacobian.call(t, x, &[self.dim], bdb, span)?;
-        scale_by(bdb, scale);
-        elementwise::multiply(bdb, b);
-        Ok(())
-    }
-
-    fn jacobian_at<T: Shared>(&self, t: Option<f64>, x: &[T], scale: T, j: &mut [T], span: Span) -> Result<()> {
-        let jacobian = self.jacobian.as_ref().ok_or_else(|| Error::missing("jacobian of the noise"))?;
-        jacobian.call(t, x, &[self.dim, self.n_wiener, self.dim], j, span)?;
-        scale_by(&mut j[..self.dim * self.n_wiener * self.dim * span.width], scale);
-        Ok(())
-    }
-
-    /// A coupled diagonal has `∂b_i/∂x_i` from the user, and Milstein needs `∂b_i/∂x_k`: it does without.
-    fn knows_derivatives(&self) -> bool {
-        self.jacobian.is_some() && self.kind != NoiseKind::DiagonalCoupled
-    }
-}
-
-fn scale_by<T: Real>(rows: &mut [T], scale: T) {
-    if scale.to_f64() != 1.0 {
-        elementwise::scale(rows, scale.to_f64());
-    }
-}
-
-impl<T: Shared> Noise<T> for PyNoise {
-    fn dim(&self) -> usize {
-        self.dim
-    }
-    fn n_wiener(&self) -> usize {
-        self.n_wiener
-    }
-    fn kind(&self) -> NoiseKind {
-        self.kind
-    }
-    fn diagonal(&self, x: &[T], scale: T, b: &mut [T], span: Span) -> Result<()> {
-        self.at(None, x, scale, b, span)
-    }
-    fn has_jacobian(&self) -> bool {
-        self.knows_derivatives()
-    }
-    fn diagonal_milstein(&self, x: &[T], scale: T, b: &mut [T], bdb: &mut [T], span: Span) -> Result<()> {
-        self.milstein_at(None, x, scale, b, bdb, span)
-    }
-    fn factor(&self, x: &[T], scale: T, f: &mut [T], span: Span) -> Result<()> {
-        self.full_at(None, x, scale, f, span)
-    }
-    fn jacobian(&self, x: &[T], scale: T, j: &mut [T], _scratch: &mut [T], span: Span) -> Result<()> {
-        self.jacobian_at(None, x, scale, j, span)
-    }
-    fn needs_calling_thread(&self) -> bool {
-        true
-    }
-}
-
-/// A whole equation of Python functions of time and state.
-pub struct PySde {
-    pub drift: Callback,
-    /// None where there is no noise.
-    pub noise: Option<PyNoise>,
-    pub dim: usize,
-}
-
-impl PySde {
-    fn noise(&self) -> Result<&PyNoise> {
-        self.noise.as_ref().ok_or_else(|| Error::missing("diffusion"))
-    }
-}
-
-impl<T: Shared> Sde<T> for PySde {
-    fn dim(&self) -> usize {
-        self.dim
-    }
-    fn n_wiener(&self) -> usize {
-        self.noise.as_ref().map_or(0, |noise| noise.n_wiener)
-    }
-    fn kind(&self) -> NoiseKind {
-        self.noise.as_ref().map_or(NoiseKind::None, |noise| noise.kind)
-    }
-    fn drift(&self, t: f64, x: &[T], out: &mut [T], _scratch: &mut [T], span: Span) -> Result<()> {
-        self.drift.call(Some(t), x, &[self.dim], out, span)
-    }
-    fn diagonal(&self, t: f64, x: &[T], b: &mut [T], span: Span) -> Result<()> {
-        self.noise()?.at(Some(t), x, T::from_f64(1.0), b, span)
-    }
-    fn has_jacobian(&self) -> bool {
-        self.noise.as_ref().is_some_and(PyNoise::knows_derivatives)
-    }
-    fn diagonal_milstein(&self, t: f64, x: &[T], b: &mut [T], bdb: &mut [T], span: Span) -> Result<()> {
-        self.noise()?.milstein_at(Some(t), x, T::from_f64(1.0), b, bdb, span)
-    }
-    fn factor(&self, t: f64, x: &[T], f: &mut [T], span: Span) -> Result<()> {
-        self.noise()?.full_at(Some(t), x, T::from_f64(1.0), f, span)
-    }
-    fn jacobian(&self, t: f64, x: &[T], j: &mut [T], _scratch: &mut [T], span: Span) -> Result<()> {
-        self.noise()?.jacobian_at(Some(t), x, T::from_f64(1.0), j, span)
-    }
-    fn needs_calling_thread(&self) -> bool {
-        true
-    }
-}
-
-/// A Python function of the state, for expectations.
-pub struct PyFunctional(pub Callback);
-
-impl<T: Shared> Functional<T> for PyFunctional {
+impl<T: Shared> Functional<T> for PythonFunction {
     fn evaluate(&self, x: &[T], out: &mut [T], span: Span) -> Result<()> {
-        self.0.call(None, x, &[], out, span)
+        self.call(0.0, x, &[], out, span)
     }
     fn needs_calling_thread(&self) -> bool {
         true

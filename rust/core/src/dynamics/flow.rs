@@ -39,7 +39,7 @@ impl<T: Real> Sde<T> for GradientFlow<T> {
             Some(half_lr) => {
                 self.loss.grad(x, scratch, span)?;
                 self.loss.hess_vec(x, scratch, out, span)?;
-                elementwise::scale_add(out, half_lr, &scratch[..out.len()]);
+                elementwise::scale_add(out, &scratch[..out.len()], half_lr);
                 Ok(())
             }
         }

@@ -22,13 +22,15 @@ pub struct Linear {
 pub struct LinearSde<T: Real> {
     linear: Linear,
     rate: Dense<T>,
+    mean: Vec<T>,
 }
 
 impl<T: Real> LinearSde<T> {
     /// The equation with these coefficients.
     pub fn new(linear: Linear) -> Self {
         let rate = Dense::new(&linear.rate);
-        Self { linear, rate }
+        let mean = linear.mean.iter().map(|x| T::from_f64(*x)).collect();
+        Self { linear, rate, mean }
     }
 }
 
@@ -43,8 +45,7 @@ impl<T: Real> Sde<T> for LinearSde<T> {
         self.linear.factor.kind()
     }
     fn drift(&self, _t: f64, x: &[T], out: &mut [T], _scratch: &mut [T], span: Span) -> Result<()> {
-        self.rate.apply_centered(x, &self.linear.mean, out, span.width);
-        Ok(())
+        self.rate.apply_centered(x, &self.mean, out, span)
     }
     fn drift_scale(&self) -> f64 {
         -1.0

@@ -1,10 +1,12 @@
 //! Itô equations `dX = a(t, X) dt + b(t, X) dW` on blocks of paths: one file a family.
 
+mod flow;
+mod function;
 mod gradient;
 mod linear;
-mod flow;
 
 pub use flow::GradientFlow;
+pub use function::{FunctionNoise, FunctionSde};
 pub use gradient::GradientSde;
 pub use linear::{Linear, LinearSde};
 

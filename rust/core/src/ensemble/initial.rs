@@ -1,5 +1,6 @@
 //! Where paths start: given points, or draws that have an address like all noise.
 
+use crate::block::Span;
 use crate::error::Result;
 use crate::lanes::Real;
 use crate::linalg::Dense;
@@ -54,7 +55,7 @@ impl<T: Real> Initial<T> {
                 for (row, mean) in x.chunks_exact_mut(width).zip(mean) {
                     row.fill(T::from_f64(*mean));
                 }
-                Dense::lower(&factor.dense()).add_apply(&normals[..d * width], x, width);
+                Dense::lower(&factor.dense()).add_apply(&normals[..d * width], x, Span { n, width })?;
             }
             Initial::Uniform { low, high } => {
                 let blocks = (low.len() as u64).div_ceil(2);

@@ -1,11 +1,13 @@
 //! Small dense matrices: products over lanes for the time loop, factorisations and exponentials for its preparation.
 
 mod cholesky;
+mod dense;
 mod expm;
 mod matmul;
 mod ou;
 
 pub use cholesky::cholesky;
+pub use dense::Dense;
 pub use expm::expm;
 pub use matmul::{Product, Start};
 pub use ou::{OuStep, ou_step};
@@ -93,6 +95,11 @@ impl<T> std::ops::IndexMut<(usize, usize)> for Matrix<T> {
 }
 
 impl Matrix<f64> {
+    /// The diagonal matrix of `diagonal`.
+    pub fn of_diagonal(diagonal: &[f64]) -> Self {
+        Self::from_fn(diagonal.len(), diagonal.len(), |i, j| if i == j { diagonal[i] } else { 0.0 })
+    }
+
     /// The identity.
     pub fn identity(dim: usize) -> Self {
         Self::from_fn(dim, dim, |i, j| if i == j { 1.0 } else { 0.0 })

@@ -3,6 +3,7 @@
 mod builtin;
 mod double_well;
 mod formula;
+mod function;
 mod mueller_brown;
 mod point;
 mod quadratic;
@@ -15,6 +16,7 @@ mod styblinski_tang;
 pub use builtin::Builtin;
 pub use double_well::DoubleWell;
 pub use formula::Formula;
+pub use function::FunctionLoss;
 pub use mueller_brown::MuellerBrown;
 pub use point::PointLoss;
 pub use quadratic::Quadratic;

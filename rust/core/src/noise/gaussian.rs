@@ -17,7 +17,7 @@ pub enum Factor {
 impl Factor {
     /// The lower factor of a positive semi-definite matrix.
     pub fn of_covariance(cov: &Matrix<f64>) -> Result<Self> {
-        cholesky(cov).map(Factor::Lower)
+        cholesky(cov, "cov").map(Factor::Lower)
     }
 
     /// The standard deviations of variances.
@@ -45,14 +45,14 @@ impl Factor {
     pub fn scaled(&self, scale: f64) -> Self {
         match self {
             Factor::Diagonal(s) => Factor::Diagonal(s.iter().map(|s| scale * s).collect()),
-            Factor::Lower(l) => Factor::Lower(l.map(|x| scale * x)),
+            Factor::Lower(l) => Factor::Lower(l.scaled(scale)),
         }
     }
 
     /// As a dense matrix.
     pub fn dense(&self) -> Matrix<f64> {
         match self {
-            Factor::Diagonal(s) => Matrix::diagonal(s),
+            Factor::Diagonal(s) => Matrix::of_diagonal(s),
             Factor::Lower(l) => l.clone(),
         }
     }

@@ -70,7 +70,7 @@ impl<T: Real> Stepper<T> for EulerMaruyama<T> {
             }
             Diffusion::Constant(factor) => {
                 add_scaled(x, a, c);
-                factor.add_apply(dw, x, width);
+                factor.add_apply(dw, x, span)?;
             }
             Diffusion::Diagonal => {
                 self.sde.diagonal(t, x, b, span)?;

@@ -4,15 +4,15 @@ use super::{Draws, Step, Stepper};
 use crate::dynamics::Sde;
 use crate::error::{Error, Result};
 use crate::lanes::Real;
-use crate::linalg::{Dense, Matrix, cholesky, ou};
+use crate::linalg::{Dense, Matrix, cholesky, ou_step};
 
 /// `X' = mean + Φ (X - mean) + G ΔW + R ξ`.
 ///
 /// The stochastic integral `I = ∫ e^{-A(h-s)} S dW` and the increment are jointly Gaussian: `G ΔW` is the conditional
-/// mean of `I` with `G = K S / h`, `K = ∫ e^{-As} ds`, and `R Rᵀ = Cov(I) - h G Gᵀ` what is left.
+/// mean of `I` with `G = K S / h`, `K = ∫ e^{-As} ds`, and `R Rᵀ` its conditional covariance.
 pub struct ExactOrnsteinUhlenbeck<T: Real> {
     propagator: Dense<T>,
-    mean: Vec<f64>,
+    mean: Vec<T>,
     from_increment: Dense<T>,
     residual: Dense<T>,
 }
@@ -23,22 +23,17 @@ impl<T: Real> ExactOrnsteinUhlenbeck<T> {
         let linear = sde.linear().ok_or_else(|| {
             Error::invalid(
                 "method",
-                "ornstein_uhlenbeck needs a linear drift and additive noise; this dynamics' drift is not linear. \
-                 euler_maruyama takes any drift"
-                    .to_owned(),
+                "ornstein_uhlenbeck needs a linear drift and additive noise, and this drift is not linear; \
+                 euler_maruyama takes any drift",
             )
         })?;
         let factor = linear.factor.dense();
-        let q = factor.times(&factor.transpose());
-        let exact = ou(&linear.rate, &q, h)?;
-        let g = exact.integral.times(&factor).map(|x| x / h);
-        let explained = g.times(&g.transpose()).map(|x| x * h);
-        let residual = cholesky(&exact.covariance.minus(&explained))?;
+        let exact = ou_step(&linear.rate, &factor.congruence(&Matrix::identity(factor.cols())), h)?;
         Ok(Self {
-            propagator: Dense::new(&exact.propagator),
-            mean: linear.mean.clone(),
-            from_increment: Dense::new(&g),
-            residual: Dense::lower(&residual),
+            propagator: Dense::new(&exact.phi),
+            mean: linear.mean.iter().map(|x| T::from_f64(*x)).collect(),
+            from_increment: Dense::new(&exact.integral.times(&factor).scaled(1.0 / h)),
+            residual: Dense::lower(&cholesky(&exact.residual_cov, "cov")?),
         })
     }
 }
@@ -54,15 +49,11 @@ impl<T: Real> Stepper<T> for ExactOrnsteinUhlenbeck<T> {
         self.mean.len()
     }
     fn step(&self, step: &Step<'_, T>, x: &mut [T], scratch: &mut [T]) -> Result<()> {
-        let width = step.span.width;
         let next = &mut scratch[..x.len()];
-        self.propagator.apply_centered(x, &self.mean, next, width);
-        for (row, mean) in x.chunks_exact_mut(width).zip(&self.mean) {
-            row.fill(T::from_f64(*mean));
-        }
-        crate::elementwise::add_scaled(x, next, 1.0);
-        self.from_increment.add_apply(step.dw, x, width);
-        self.residual.add_apply(step.residuals, x, width);
+        self.propagator.apply_centered_onto(x, &self.mean, &self.mean, next, step.span)?;
+        self.from_increment.add_apply(step.dw, next, step.span)?;
+        self.residual.add_apply(step.residuals, next, step.span)?;
+        x.copy_from_slice(next);
         Ok(())
     }
 }
