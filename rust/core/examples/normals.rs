@@ -8,6 +8,10 @@ use std::time::Instant;
 const ROWS: usize = 16;
 const WIDTH: usize = 256;
 
+/// A buffer at the start of a cache line, as the engine's are.
+#[repr(align(64))]
+struct Aligned<T>([T; 128 * 64]);
+
 /// The median of several timings of `fill`, called for ever new block numbers, per number written.
 fn time(numbers: usize, mut fill: impl FnMut(u64)) -> f64 {
     let calls = 1_000_000 / numbers;
@@ -28,8 +32,8 @@ fn time(numbers: usize, mut fill: impl FnMut(u64)) -> f64 {
 
 fn main() {
     let address = Address { key: 0x0123_4567_89ab_cdef, tag: Tag::WIENER, first_path: 4096 };
-    let mut wide = vec![0.0_f64; 128 * 32];
-    let mut narrow = vec![0.0_f32; 128 * 64];
+    let mut wide = Box::new(Aligned([0.0_f64; 128 * 64]));
+    let mut narrow = Box::new(Aligned([0.0_f32; 128 * 64]));
     let numbers = ROWS * WIDTH;
     println!(
         "{:9} {:>7} {:>7} {:>7} {:>9} {:>8} {:>8}",
@@ -37,12 +41,12 @@ fn main() {
     );
     for isa in available() {
         with_isa(isa, || {
-            let f64s = time(numbers, |q| fill_normals(address, q..q + 8, 0.01, WIDTH, black_box(&mut wide)));
-            let f32s = time(numbers, |q| fill_normals(address, q..q + 4, 0.01, WIDTH, black_box(&mut narrow)));
-            let mixed = time(numbers, |q| fill_normals_f32(address, q..q + 4, 0.01, WIDTH, black_box(&mut wide)));
-            let uniforms = time(numbers, |q| fill_uniforms(address, q..q + 8, WIDTH, black_box(&mut wide)));
-            let signs64 = time(128 * 32, |q| fill_signs(address, q..q + 1, 0..128, 0.1, 32, black_box(&mut wide)));
-            let signs32 = time(128 * 64, |q| fill_signs(address, q..q + 1, 0..128, 0.1, 64, black_box(&mut narrow)));
+            let f64s = time(numbers, |q| fill_normals(address, q..q + 8, 0.01, WIDTH, black_box(&mut wide.0)));
+            let f32s = time(numbers, |q| fill_normals(address, q..q + 4, 0.01, WIDTH, black_box(&mut narrow.0)));
+            let mixed = time(numbers, |q| fill_normals_f32(address, q..q + 4, 0.01, WIDTH, black_box(&mut wide.0)));
+            let uniforms = time(numbers, |q| fill_uniforms(address, q..q + 8, WIDTH, black_box(&mut wide.0)));
+            let signs64 = time(128 * 32, |q| fill_signs(address, q..q + 1, 0..128, 0.1, 32, black_box(&mut wide.0)));
+            let signs32 = time(128 * 64, |q| fill_signs(address, q..q + 1, 0..128, 0.1, 64, black_box(&mut narrow.0)));
             println!("{:9} {f64s:7.3} {f32s:7.3} {mixed:7.3} {uniforms:9.3} {signs64:8.4} {signs32:8.4}", isa.name());
         });
     }

@@ -295,9 +295,9 @@ impl Emit for Signs64 {
     #[inline(always)]
     fn emit<S: Simd>(&mut self, block: usize, lane: usize, words: [[S::U64; 4]; 2]) {
         let (scale, top) = (S::F64::splat(self.scale).to_bits(), S::U64::splat(1 << 63));
-        for i in 0..4 {
+        for (i, (a, b)) in words[0].into_iter().zip(words[1]).enumerate() {
             let Some((rows, bit)) = sign_rows(&self.rows, block, i) else { continue };
-            let (mut a, mut b) = (words[0][i].shift_left(63 - bit), words[1][i].shift_left(63 - bit));
+            let (mut a, mut b) = (a.shift_left(63 - bit), b.shift_left(63 - bit));
             // from the last row back, so that doubling brings up the next bit
             for row in rows.rev() {
                 let at = self.out.at(row, lane);
@@ -323,9 +323,9 @@ impl Emit for Signs32 {
     #[inline(always)]
     fn emit<S: Simd>(&mut self, block: usize, lane: usize, words: [[S::U64; 4]; 2]) {
         let (scale, top) = (S::F32::splat(self.scale).to_bits(), S::U32::splat(1 << 31));
-        for i in 0..4 {
+        for (i, (even, odd)) in words[0].into_iter().zip(words[1]).enumerate() {
             let Some((rows, bit)) = sign_rows(&self.rows, block, i) else { continue };
-            let mut word = S::interleave(words[0][i], words[1][i]).shift_left(31 - bit);
+            let mut word = S::interleave(even, odd).shift_left(31 - bit);
             for row in rows.rev() {
                 // SAFETY: `row` is one of the rows asked for, and `lane` starts a whole group of lanes.
                 unsafe { S::F32::from_bits(scale.xor_masked(word, top)).store(self.out.at(row, lane)) };

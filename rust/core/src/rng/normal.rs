@@ -12,6 +12,7 @@
 
 use crate::lanes::math::polynomial;
 use crate::lanes::{Bits, Float, Number, Simd};
+use std::f64::consts::PI;
 
 /// 1/c by round(16 z) mod 16 for z in [0.75, 1.5), c in the middle of the bin; exactly 1 round z = 1.
 const INVERSE_16: [f64; 16] = [
@@ -92,7 +93,7 @@ fn sin_cos_pi64<F: Float>(x: F) -> (F, F) {
     // the factor 1/4 - x^2, rounded once, keeps the relative accuracy of the cosine near its zeros
     let w = (-x).mul_add(x, F::constant(0.25));
     // sin(pi x) / x and cos(pi x) / (1/4 - x^2), errors 4.0e-17 and 3.9e-17
-    let s = polynomial!(v; 3.141592653589793, -5.167712780049969, 2.550164039877294, -0.5992645293187383,
+    let s = polynomial!(v; PI, -5.167712780049969, 2.550164039877294, -0.5992645293187383,
         0.0821458865698933, -0.007370430478766603, 0.00046629968878758463, -2.190318544831875e-05,
         7.694727554924751e-07);
     let c = polynomial!(v; 4.0, -3.7392088021786822, 1.2780132969493234, -0.22899788751887054, 0.02533096959102438,
@@ -106,7 +107,7 @@ fn sin_cos_pi32<F: Float>(x: F) -> (F, F) {
     let v = x * x;
     let w = (-x).mul_add(x, F::constant(0.25));
     // errors 4.3e-8 and 7e-9
-    let s = polynomial!(v; 3.1415927, -5.16771, 2.5500698, -0.5982421, 0.07756039);
+    let s = polynomial!(v; PI, -5.16771, 2.5500698, -0.5982421, 0.07756039);
     let c = polynomial!(v; 4.0, -3.739208, 1.2779897, -0.22873855, 0.024154097);
     (x * s, w * c)
 }
