@@ -1,7 +1,7 @@
 //! The user's Python functions, called with whole blocks of paths as read-only arrays.
 
 use crate::errors::to_core;
-use numpy::npyffi::{self, NPY_TYPES, PY_ARRAY_API, npy_intp};
+use numpy::npyffi::{self, PY_ARRAY_API, npy_intp};
 use numpy::{PyArrayDescrMethods, PyArrayDyn, PyArrayMethods, PyUntypedArrayMethods};
 use optsde_core::block::Span;
 use optsde_core::error::Result;
@@ -27,7 +27,7 @@ fn view<'py, T: Shared>(py: Python<'py>, x: &[T], span: Span) -> PyResult<Bound<
     unsafe {
         let array = PY_ARRAY_API.PyArray_NewFromDescr(
             py,
-            PY_ARRAY_API.get_type_object(py, npyffi::NpyTypes::PyArray_Type),
+            npyffi::get_type_object(py, npyffi::NpyTypes::PyArray_Type),
             T::get_dtype(py).into_dtype_ptr(),
             2,
             dims.as_mut_ptr(),
