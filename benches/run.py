@@ -23,6 +23,7 @@ PEERS: dict[str, tuple[str, dict[str, Any]]] = {
     "optsde": ("optsde_peer", {}),
     "numba": ("numba_peer", {}),
     "numpy": ("numpy_peer", {}),
+    "numpy tuned": ("numpy_peer", {"style": "tuned"}),
     "jax": ("jax_peer", {}),
     "diffrax": ("diffrax_peer", {}),
     "torchsde": ("torchsde_peer", {}),
@@ -54,6 +55,8 @@ class Competitor:
     granule: int = 1
     n_paths: int = 0
     times: list[float] = field(default_factory=list)  # seconds per path-step, one a round
+    note: str = ""
+    same_law: bool = True
     cpu: list[float] = field(default_factory=list)  # processor time over wall time
     results: list[Any] = field(default_factory=list)
 
@@ -82,7 +85,7 @@ class Competitor:
 
 
 def race(competitors: list[Competitor], settings: Settings) -> None:
-    """Calibrate all, then time them in alternation, so that all see the same weather; the slow ones sit out the later rounds."""
+    """Calibrate all, then time them in alternation; the slow ones sit out the later rounds."""
     for c in competitors:
         c.calibrate(settings.seconds)
     slow: dict[str, float] = {}
@@ -115,7 +118,7 @@ def verdict(value: float, goal: float | None, at_most: bool = False) -> str:
     return f"{'≤' if at_most else '≥'} {goal:.3g} {'met' if ok else 'MISSED'}"
 
 
-# --- the peers ---------------------------------------------------------------------------------------------------------
+# --- the peers ------------------------------------------------------------------------------------
 
 
 @contextlib.contextmanager
@@ -162,13 +165,18 @@ def competitor(name: str, module: Any, workload: Any, settings: Settings, **opti
         with ThreadPoolExecutor(threads) as pool:
             return total(list(pool.map(lambda k: runner.run(n_paths // threads, seed * 1000 + k), range(threads))))
 
-    made = Competitor(name, call, workload.n_steps, runner.granule * threads)
-    made.normals_only = runner.normals_only  # type: ignore[attr-defined]
-    return made
+    return Competitor(
+        name,
+        call,
+        runner.steps or workload.n_steps,
+        runner.granule * threads,
+        note=runner.note,
+        same_law=runner.same_law,
+    )
 
 
 def disagreement(c: Competitor, reference: Competitor) -> float:
-    """Largest z-score between the means and variances of two competitors; both integrate by the same scheme, so the laws are equal."""
+    """Largest z-score between two competitors' means and variances; the scheme is the same, so the laws are equal."""
     import numpy as np
     from peers import total
 
@@ -193,7 +201,7 @@ def run_workload(name: str, peers: dict[str, Any], settings: Settings) -> None:
     for c in racing:
         times = sorted(c.times)
         law = ""
-        if not c.normals_only and c is not base:  # type: ignore[attr-defined]
+        if c.same_law and c is not base:
             z = disagreement(c, base)
             law = f"z {z:.1f}" if z < 6 else f"DIFFERS, z {z:.1f}"
         memory = peak_memory(name, c.name, 100_000 if workload.dim < 64 else 10_000) if settings.memory else None
@@ -201,7 +209,7 @@ def run_workload(name: str, peers: dict[str, Any], settings: Settings) -> None:
         goal = workload.goals.get(c.name) if own and settings.threads == 1 else None
         rows.append(
             [
-                c.name + (" (normals only)" if c.normals_only else ""),  # type: ignore[attr-defined]
+                c.name + (f" ({c.note})" if c.note else ""),
                 f"{c.ns:.2f}",
                 f"{1e9 * times[0]:.2f}–{1e9 * times[-1]:.2f}",
                 f"{versus:.2f}",
@@ -229,7 +237,7 @@ def run_workload(name: str, peers: dict[str, Any], settings: Settings) -> None:
     )
 
 
-# --- memory, in processes of their own ------------------------------------------------------------------------------------
+# --- memory, in processes of their own ------------------------------------------------------------
 
 
 def high_water() -> float:
@@ -247,7 +255,7 @@ def high_water() -> float:
 
 
 def measure_memory(workload_name: str, peer: str, n_paths: int, settings: Settings) -> None:
-    """Print the growth of peak memory, above import, that a run causes (in MiB). A row "name:observations" has moments at several times."""
+    """Print by how many MiB a run raises peak memory above import; "name:k" is optsde with moments at k times."""
     from workloads import WORKLOADS
 
     workload_name, _, observations = workload_name.partition(":")
@@ -278,7 +286,7 @@ def peak_memory(workload: str, peer: str, n_paths: int, threads: int = 1) -> flo
     return float(done.stdout.split()[-1])
 
 
-# --- rows about optsde alone -----------------------------------------------------------------------------------------------
+# --- rows about optsde alone ----------------------------------------------------------------------
 
 
 def run_precision(module: Any, settings: Settings) -> None:
@@ -450,7 +458,7 @@ def run_growth(module: Any, settings: Settings) -> None:
     print_table(["d (64 steps)", *map(str, dims)], rows)
 
 
-# --- the command -----------------------------------------------------------------------------------------------------------
+# --- the command ----------------------------------------------------------------------------------
 
 
 def machine() -> str:

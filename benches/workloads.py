@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Workload:
-    """One stochastic differential equation, integrated by `n_steps` steps of `dt` from `start`; only moments at the end are asked."""
+    """One equation, integrated by `n_steps` steps of `dt` from `start`; only the moments at the end are asked."""
 
     name: str
     title: str

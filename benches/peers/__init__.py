@@ -1,7 +1,7 @@
 """The competitors: one file each, with `version()` and `build(workload, threads)`.
 
-`build` returns a `Runner`, or None where the peer does not take the workload. A runner is called with a number of paths and a seed, simulates them in one
-thread, and returns the sum and the sum of squares of each coordinate at the end; `granule` is the number of paths that it works on at once.
+`build` returns a `Runner`, or None where the peer does not take the workload. A runner is called with a number of paths
+and a seed, simulates them in one thread, and returns the sum and the sum of squares of each coordinate at the end.
 """
 
 from collections.abc import Callable
@@ -18,9 +18,11 @@ class Runner:
     """A peer made ready for one workload."""
 
     run: Callable[[int, int], Sums]
-    granule: int = 1
+    granule: int = 1  # the number of paths that it works on at once
     threaded: bool = False  # True: uses the threads by itself; False: is called once per thread with its share
-    normals_only: bool = False  # makes the normals and nothing else
+    steps: int | None = None  # if it takes fewer steps than the workload has
+    same_law: bool = True  # False: its moments are not the workload's, and are not compared
+    note: str = ""
 
 
 def sums(x: NDArray[np.float64]) -> Sums:

@@ -1,4 +1,4 @@
-"""MKL's vector statistics library through ctypes: the normals of the workload alone (Philox4x32-10), the floor under any simulation."""
+"""MKL's vector statistics by ctypes: the normals of the workload alone (Philox4x32-10), the floor of any simulation."""
 
 import ctypes
 import ctypes.util
@@ -69,4 +69,4 @@ def build(w: Workload, threads: int, method: str = "icdf") -> Runner | None:
         _mkl.vslDeleteStream(ctypes.byref(stream))
         return len(z), np.array([z.sum()]), np.array([z @ z])
 
-    return Runner(run, granule=BLOCK // w.n_steps, normals_only=True)
+    return Runner(run, granule=BLOCK // w.n_steps, same_law=False, note="normals only")
