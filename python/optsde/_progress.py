@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any
 
 # Work shorter than this gets no bar unless one is asked for.
@@ -66,7 +65,7 @@ class _Bar:
 
 
 class Progress:
-    """A context round a run; ``poll`` is what the native module calls, None where nobody looks."""
+    """``poll`` is what the native module calls during a run, None where nobody looks; ``close`` ends it."""
 
     def __init__(self, progress: Any, total: int) -> None:
         if progress is not None and not isinstance(progress, bool) and not callable(progress):
@@ -85,11 +84,9 @@ class Progress:
         assert self._function is not None
         self._function(done, self._total)
 
-    def __enter__(self) -> Progress:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def close(self, finished: bool) -> None:
+        """The last report: full where the run finished."""
         if self._bar is not None:
-            self._bar.close(kind is None)
-        elif self._function is not None and kind is None:
+            self._bar.close(finished)
+        elif self._function is not None and finished:
             self._function(self._total, self._total)
