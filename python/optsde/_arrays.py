@@ -20,7 +20,9 @@ def real_array(name: str, value: ArrayLike) -> FloatArray:
     try:
         given = np.asarray(value)
     except ValueError as error:
-        raise ValueError(f"{name}: expected numbers in a regular array, got nested sequences of unequal length") from error
+        raise ValueError(
+            f"{name}: expected numbers in a regular array, got nested sequences of unequal length"
+        ) from error
     if given.dtype.kind not in "iuf":
         raise TypeError(f"{name}: expected real numbers, got {type(value).__name__} of dtype {given.dtype}")
     # Adding zero turns -0.0 into 0.0, so that equal descriptions have equal bytes and equal hashes.

@@ -9,6 +9,9 @@ from typing import Any
 
 from optsde._description import Description
 
+# ctypes has no public name for the base of its function pointers.
+_FUNCTION_POINTER = type(ctypes.pythonapi.Py_IncRef).__mro__[1]
+
 
 def _capsule_address(capsule: object) -> int:
     """The pointer in a PyCapsule, whatever its name."""
@@ -28,7 +31,7 @@ def _address_or_none(pointer: Any) -> int | None:
         return pointer
     if isinstance(pointer, ctypes.c_void_p):
         return pointer.value or 0
-    if isinstance(pointer, (ctypes._CFuncPtr, ctypes._Pointer)):
+    if isinstance(pointer, (_FUNCTION_POINTER, ctypes._Pointer)):
         return ctypes.cast(pointer, ctypes.c_void_p).value or 0
     # cffi is not imported for the question: an object of its type cannot exist before it is.
     backend = sys.modules.get("_cffi_backend")
@@ -71,7 +74,9 @@ class CompiledFunction(Description):
             data = pointer.user_data if user_data is None else user_data  # type: ignore[attr-defined]
         data_address = 0 if data is None else _address_or_none(data)
         if data_address is None or data_address < 0:
-            raise TypeError(f"user_data: expected an address (int, ctypes or cffi pointer) or None, got {type(data).__name__}")
+            raise TypeError(
+                f"user_data: expected an address (int, ctypes or cffi pointer) or None, got {type(data).__name__}"
+            )
         self._set(address=address_of(name, function), user_data=data_address, keep_alive=(pointer, data, keep_alive))
 
     def _value(self) -> tuple[Any, ...]:

@@ -50,7 +50,9 @@ class Description:
         return hash(self._value())
 
     def __repr__(self) -> str:
-        parts = ", ".join(f"{name.lstrip('_')}={show(value)}" for name, value in self._fields().items() if value is not None)
+        parts = ", ".join(
+            f"{name.lstrip('_')}={show(value)}" for name, value in self._fields().items() if value is not None
+        )
         return f"{type(self).__name__}({parts})"
 
     def __setstate__(self, state: dict[str, Any]) -> None:

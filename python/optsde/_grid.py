@@ -94,7 +94,9 @@ def time_grid(dynamics: Dynamics, steps: Any, t1: Any, t0: Any, dt: Any, substep
     if count is None:
         span = end - start
         if ratio < 1.0:
-            raise ValueError(f"dt: expected a step that divides t1 - t0 = {span:.12g}, got {step:.12g}, which is longer")
+            raise ValueError(
+                f"dt: expected a step that divides t1 - t0 = {span:.12g}, got {step:.12g}, which is longer"
+            )
         if not math.isfinite(ratio) or ratio >= _LARGEST_INDEX:
             raise ValueError(f"dt: {step:.12g} makes more than 2^56 steps of t1 - t0 = {span:.12g}")
         fewer, more = span / math.floor(ratio), span / math.ceil(ratio)
@@ -111,7 +113,9 @@ def time_grid(dynamics: Dynamics, steps: Any, t1: Any, t0: Any, dt: Any, substep
     assert cells is not None
     grid = TimeGrid(start, end, step, count, cells)
     if (grid.first_step + count) * cells * dynamics.dim >= _LARGEST_INDEX:
-        raise ValueError(f"dt: {grid.first_step + count} steps of {cells} cells exceed the 2^56 noise addresses of a path")
+        raise ValueError(
+            f"dt: {grid.first_step + count} steps of {cells} cells exceed the 2^56 noise addresses of a path"
+        )
     return grid
 
 
@@ -120,12 +124,12 @@ def observed_steps(at: Any, grid: TimeGrid) -> NDArray[np.int64]:
     if at is None:
         return np.array([grid.n_steps], dtype=np.int64)
     if isinstance(at, int):
-        return np.rint(np.linspace(0.0, grid.n_steps, at)).astype(np.int64)
+        return np.asarray(np.rint(np.linspace(0.0, grid.n_steps, at)), dtype=np.int64)
     span = grid.t1 - grid.t0
     slack = 1e-9 * max(span, grid.t1)
     if at[0] < grid.t0 - slack or at[-1] > grid.t1 + slack:
         raise ValueError(f"at: expected times in [{grid.t0:g}, {grid.t1:g}], got {at[0]:g} to {at[-1]:g}")
-    return np.clip(np.rint((at - grid.t0) / span * grid.n_steps), 0, grid.n_steps).astype(np.int64)
+    return np.asarray(np.clip(np.rint((at - grid.t0) / span * grid.n_steps), 0, grid.n_steps), dtype=np.int64)
 
 
 def observed_count(at: Any, grid: TimeGrid) -> int:

@@ -220,7 +220,6 @@ class Ensemble:
         index = integer("path", path, 0, recipe.n_paths - 1)
         times = observing.Paths(at=recipe.grid.n_steps + 1 if at is None else at)
         alone = replace(recipe, path_range=(index, index + 1), observers=(observing.Final(), times), threads=1)
-        # Only the first k paths are ever kept, so a replay keeps all up to its own.
         alone.check()
         return Ensemble(alone, alone.run(None))
 

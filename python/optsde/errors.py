@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 __all__ = ["CallbackError", "DivergenceError", "DivergenceWarning", "Interrupted"]
 
 
-class Interrupted(KeyboardInterrupt):  # noqa: N818  (the name says what happened, as KeyboardInterrupt does)
+class Interrupted(KeyboardInterrupt):
     """Ctrl-C ended a run.
 
     Attributes

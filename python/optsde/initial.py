@@ -124,13 +124,13 @@ class Points(Initial):
 
     @property
     def _dim(self) -> int | None:
-        return self.points.shape[1]
+        return int(self.points.shape[1])
 
     def _spec(self, dim: int) -> dict[str, Any]:
         return {"points": self.points}
 
     def _centre(self, dim: int) -> FloatArray:
-        return self.points[0].astype(np.float64)
+        return np.asarray(self.points[0], dtype=np.float64)
 
 
 def initial_state(theta0: Any, dim: int, n_paths: int | None, dtype: np.dtype[Any]) -> tuple[Initial, int]:

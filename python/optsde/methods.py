@@ -54,7 +54,7 @@ class MethodTable(Mapping[str, Method]):
 
     def __repr__(self) -> str:
         header = ("method", "strong", "weak", "stationary", "calculus", "normals", "noise kinds", "source")
-        rows = [header]
+        rows: list[tuple[str, ...]] = [header]
         for m in self._methods.values():
             orders = ("-" if order is None else f"{order:g}" for order in (m.strong, m.weak, m.stationary))
             rows.append((m.name, *orders, m.calculus, m.normals_per_step, ", ".join(m.noise_kinds), m.source))

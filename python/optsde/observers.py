@@ -42,7 +42,9 @@ def _times(at: Any) -> int | FloatArray | None:
         return integer("at", at, 2)
     times = real_array("at", at)
     if times.ndim != 1 or times.size == 0:
-        raise ValueError(f"at: expected None, an integer of at least 2 or a 1-D array of times, got shape {times.shape}")
+        raise ValueError(
+            f"at: expected None, an integer of at least 2 or a 1-D array of times, got shape {times.shape}"
+        )
     if (np.diff(times) <= 0.0).any():
         raise ValueError("at: expected ascending times")
     return times
@@ -153,9 +155,7 @@ class Paths(_Timed):
     name: str
     _default_name: ClassVar[str] = "paths"
 
-    def __init__(
-        self, at: int | ArrayLike | None = None, keep: int | None = None, *, name: str | None = None
-    ) -> None:
+    def __init__(self, at: int | ArrayLike | None = None, keep: int | None = None, *, name: str | None = None) -> None:
         self._set(at=_times(at), keep=None if keep is None else integer("keep", keep, 1))
         self._set(name=_name(name, self._default_name))
 

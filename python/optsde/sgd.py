@@ -100,7 +100,9 @@ class SGDEquation(_OfProblem):
         return f"SGD's SDE, order 1: dX = -∇f(X) dt - √η S(X) dW,  S Sᵀ = Σ/B (Itô);  {self._numbers()}, t = k η"
 
     def _validity(self) -> str:
-        return "weak order 1 in η on finite times; stable for every η, so useless beyond the edge of stability η λ_max = 2"
+        return (
+            "weak order 1 in η on finite times; stable for every η, so useless beyond the edge of stability η λ_max = 2"
+        )
 
     def citation(self) -> str:
         """Where the equation comes from."""

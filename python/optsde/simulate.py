@@ -39,12 +39,11 @@ def _one_of(name: str, value: Any, choices: Sequence[str]) -> str:
 
 def _checked_dtype(dtype: Any) -> np.dtype[Any]:
     try:
-        given = np.dtype(dtype)
+        given: np.dtype[Any] = np.dtype(dtype)
     except TypeError:
-        given = None
+        raise TypeError(f"dtype: expected 'float64' or 'float32', got {dtype!r}") from None
     if given not in (np.dtype(np.float64), np.dtype(np.float32)):
         raise ValueError(f"dtype: expected 'float64' or 'float32', got {dtype!r}")
-    assert given is not None
     return given
 
 
@@ -60,7 +59,9 @@ def _chosen_method(dynamics: Dynamics, method: Any) -> str:
     table = methods()
     name = _one_of("method", method, list(table))
     if kind not in table[name].noise_kinds:
-        raise ValueError(f"method: {name} does not take noise of kind {kind!r}; these do: {', '.join(table.accepting(kind))}")
+        raise ValueError(
+            f"method: {name} does not take noise of kind {kind!r}; these do: {', '.join(table.accepting(kind))}"
+        )
     if name == "ornstein_uhlenbeck" and not dynamics._linear:
         others = [other for other in table.accepting(kind) if other != name]
         raise ValueError(f"method: {name} needs a linear drift and constant noise; these do not: {', '.join(others)}")

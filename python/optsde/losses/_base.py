@@ -89,7 +89,9 @@ class Loss(Description):
         flat, shape = self._points(x)
         weights = np.asarray(S, dtype=np.float64)
         if weights.shape[-2:] != (self.dim, self.dim):
-            raise ValueError(f"S: expected shape ({self.dim}, {self.dim}) or (..., {self.dim}, {self.dim}), got {weights.shape}")
+            raise ValueError(
+                f"S: expected shape ({self.dim}, {self.dim}) or (..., {self.dim}, {self.dim}), got {weights.shape}"
+            )
         weights = (weights + np.swapaxes(weights, -1, -2)) / 2.0
         weights = np.broadcast_to(weights, (*shape, self.dim, self.dim)).reshape(-1, self.dim, self.dim)
         return _core.loss_third(self._spec(), flat, np.ascontiguousarray(weights)).reshape(*shape, self.dim)

@@ -68,7 +68,8 @@ class Quadratic(Loss):
         return {"kind": "quadratic", "h": as_vector_or_matrix(self.H, self.dim), "center": self.center}
 
     def _eigenvalues(self) -> FloatArray:
-        return np.linalg.eigvalsh(self.H) if self.H.ndim == 2 else np.sort(np.atleast_1d(self.H))
+        matrix = self.H if self.H.ndim == 2 else np.diag(np.atleast_1d(self.H))
+        return np.asarray(np.linalg.eigvalsh(matrix))
 
     @property
     def minima(self) -> FloatArray:

@@ -87,7 +87,9 @@ class Quartic(Loss):
     def __init__(self, a: float = 1.0, b: float = 1.0, dim: int = 1) -> None:
         fourth, second = nonnegative_number("a", a), real_number("b", b)
         if fourth == 0.0 and second <= 0.0:
-            raise ValueError(f"b: expected a positive number where a is 0 (the loss has no minimum otherwise), got {second}")
+            raise ValueError(
+                f"b: expected a positive number where a is 0 (the loss has no minimum otherwise), got {second}"
+            )
         self._set(a=fourth, b=second, dim=integer("dim", dim, 1))
 
     def _spec(self) -> dict[str, Any]:
