@@ -4,6 +4,7 @@
 //! [`observe::Observer`]s. Noise is a pure function of key, path, step and slot ([`rng`]).
 
 pub mod block;
+mod buffer;
 pub mod dynamics;
 pub mod elementwise;
 pub mod ensemble;

@@ -3,6 +3,7 @@
 use super::Control;
 use super::run::Plan;
 use crate::block::Span;
+use crate::buffer::Buffer;
 use crate::error::{Error, Result};
 use crate::lanes::{LANE_MULTIPLE, Real};
 use crate::observe::{Block, GROUP, Recorder};
@@ -19,8 +20,8 @@ pub(super) struct Worker<'a, T: Element> {
     control: &'a Control,
     /// Called at every step where the run is on the calling thread: signals and progress.
     tick: &'a dyn Fn(),
-    x: Vec<T>,
-    scratch: Vec<T>,
+    x: Buffer<T>,
+    scratch: Buffer<T>,
     noise: WienerPath<T>,
     recorders: Vec<Box<dyn Recorder<T> + 'a>>,
     /// For each step at which something is recorded: (step, observer, index of the time), ascending.
@@ -42,8 +43,8 @@ impl<'a, T: Element> Worker<'a, T> {
             plan,
             control,
             tick,
-            x: vec![T::default(); plan.stepper.dim() * width],
-            scratch: vec![T::default(); plan.stepper.scratch_rows() * width],
+            x: Buffer::new(plan.stepper.dim() * width),
+            scratch: Buffer::new(plan.stepper.scratch_rows() * width),
             noise: WienerPath::new(plan.key, plan.grid, draws, width),
             recorders: plan.observers.iter().map(|observer| observer.recorder(width)).collect(),
             agenda,

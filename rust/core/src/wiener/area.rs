@@ -1,5 +1,6 @@
 //! Lévy areas and iterated integrals of one cell: truncated Fourier series with the tail of Mrongowius & Rößler (2022).
 
+use crate::buffer::Buffer;
 use crate::elementwise::{add_product, add_scaled, scale};
 use crate::lanes::Real;
 use crate::rng::{Address, fill_normals, normals_per_block};
@@ -17,8 +18,8 @@ pub struct LevyArea<T> {
     /// Generator blocks of a Fourier term, of the tail, and of a whole cell.
     term_blocks: u64,
     tail_blocks: u64,
-    normals: Vec<T>,
-    shifted: Vec<T>,
+    normals: Buffer<T>,
+    shifted: Buffer<T>,
 }
 
 impl<T: Real> LevyArea<T> {
@@ -33,8 +34,8 @@ impl<T: Real> LevyArea<T> {
             terms: terms(m, h),
             term_blocks,
             tail_blocks,
-            normals: vec![T::default(); rows * width],
-            shifted: vec![T::default(); m * width],
+            normals: Buffer::new(rows * width),
+            shifted: Buffer::new(m * width),
         }
     }
 

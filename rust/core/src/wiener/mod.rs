@@ -7,6 +7,7 @@ mod area;
 
 pub use area::{LevyArea, terms};
 
+use crate::buffer::Buffer;
 use crate::elementwise::{add_product, add_scaled};
 use crate::lanes::Real;
 use crate::rng::{Address, Tag, fill_normals, fill_normals_f32, fill_signs, normals_per_block};
@@ -54,7 +55,7 @@ pub struct Grid {
 
 /// A window of rows of random numbers, `per_step` a step, refilled as the steps go by.
 struct Window<T> {
-    rows: Vec<T>,
+    rows: Buffer<T>,
     per_step: u64,
     /// Steps that fit.
     capacity: u64,
@@ -81,7 +82,7 @@ impl<T: Element> Window<T> {
         // An unaligned window may begin and end in the middle of a block.
         let rows = if per_step == 0 { 0 } else { capacity * per_step + 2 * block.min(8) as usize };
         Self {
-            rows: vec![T::default(); rows * width],
+            rows: Buffer::new(rows * width),
             per_step: per_step as u64,
             capacity: capacity as u64,
             first: 0,
@@ -147,10 +148,10 @@ pub struct WienerPath<T: Element> {
     cells: Window<T>,
     residuals: Window<T>,
     /// Increments of a step of more than one cell.
-    sum: Vec<T>,
+    sum: Buffer<T>,
     area: Option<LevyArea<T>>,
-    iterated: Vec<T>,
-    cell_iterated: Vec<T>,
+    iterated: Buffer<T>,
+    cell_iterated: Buffer<T>,
 }
 
 impl<T: Element> WienerPath<T> {
@@ -167,10 +168,10 @@ impl<T: Element> WienerPath<T> {
             first_path: 0,
             cells: Window::new(m, width, grid.increments),
             residuals: Window::new(draws.residuals, width, Increments::Gaussian),
-            sum: vec![T::default(); if composed { m * width } else { 0 }],
+            sum: Buffer::new(if composed { m * width } else { 0 }),
             area: draws.iterated.then(|| LevyArea::new(m, grid.h / grid.cells as f64, width)),
-            iterated: vec![T::default(); squares],
-            cell_iterated: vec![T::default(); if composed { squares } else { 0 }],
+            iterated: Buffer::new(squares),
+            cell_iterated: Buffer::new(if composed { squares } else { 0 }),
         }
     }
 
