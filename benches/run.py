@@ -178,7 +178,7 @@ def competitor(name: str, module: Any, workload: Any, settings: Settings, **opti
     )
 
 
-def disagreement(c: Competitor, reference: Competitor) -> float:
+def disagreement(c: Competitor, reference: Competitor, kurtosis: float) -> float:
     """Largest z-score between two competitors' means and variances; the scheme is the same, so the laws are equal."""
     import numpy as np
     from peers import total
@@ -186,7 +186,7 @@ def disagreement(c: Competitor, reference: Competitor) -> float:
     (n, s, q), (m, u, v) = total(c.results), total(reference.results)
     means, variances = [s / n, u / m], [q / n - (s / n) ** 2, v / m - (u / m) ** 2]
     z_mean = np.abs(means[0] - means[1]) / np.sqrt(variances[0] / n + variances[1] / m)
-    z_var = np.abs(variances[0] / variances[1] - 1) / np.sqrt(3 / n + 3 / m)
+    z_var = np.abs(variances[0] / variances[1] - 1) / np.sqrt((kurtosis - 1) * (1 / n + 1 / m))
     return float(max(z_mean.max(), z_var.max()))
 
 
@@ -205,7 +205,7 @@ def run_workload(name: str, peers: dict[str, Any], settings: Settings) -> None:
         times = sorted(c.times)
         law = ""
         if c.same_law and c is not base:
-            z = disagreement(c, base)
+            z = disagreement(c, base, workload.kurtosis)
             law = f"z {z:.1f}" if z < 6 else f"DIFFERS, z {z:.1f}"
         memory = peak_memory(name, c.name, 100_000 if workload.dim < 64 else 10_000) if settings.memory else None
         versus = ratio(c, base)
