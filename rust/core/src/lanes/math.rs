@@ -1,0 +1,337 @@
+//! Elementary functions on lanes: branch-free, from exact integer operations and single-rounded floating ones, so that
+//! every instruction set gives the same bits.
+//!
+//! The coefficients are minimax fits by `tools/fit_polynomials.py`; each comment gives the largest error of the
+//! polynomial itself, before the rounding of its evaluation.
+
+use super::{Bits, Number};
+
+/// A number whose bit pattern can be worked on: one float or lanes of them.
+pub trait Float: Number {
+    /// The integers of the same width.
+    type Bits: Bits;
+    /// The bit pattern.
+    fn to_bits(self) -> Self::Bits;
+    /// The number with that bit pattern.
+    fn from_bits(bits: Self::Bits) -> Self;
+    /// Per lane: `a` where `self < b`, else `c` (NaN in the comparison selects `c`).
+    fn choose_lt(self, b: Self, a: Self, c: Self) -> Self;
+    /// `self * 2^k`, rounded once, for `k` an integer and `self` in [0.5, 2]; `k` within ±1100 for `f64`, ±200 for `f32`.
+    fn scale_by_power(self, k: Self) -> Self;
+}
+
+/// The polynomial with these coefficients, lowest first, by Horner's rule. A macro: loops of eight or more rounds
+/// would stay loops.
+macro_rules! polynomial {
+    ($x:expr; $c:expr) => { $crate::lanes::math::constant_like($x, $c) };
+    ($x:expr; $c:expr, $($rest:expr),+) => {
+        $crate::lanes::math::polynomial!($x; $($rest),+).mul_add($x, $crate::lanes::math::constant_like($x, $c))
+    };
+}
+pub(crate) use polynomial;
+
+/// The constant `c` in the type of `x`.
+#[inline(always)]
+pub fn constant_like<N: Number>(_x: N, c: f64) -> N {
+    N::constant(c)
+}
+
+/// Adding this rounds a `f64` to an integer, which then stands in the low bits.
+const ROUND_64: f64 = 6_755_399_441_055_744.0; // 1.5 * 2^52
+/// The same for `f32`.
+const ROUND_32: f64 = 12_582_912.0; // 1.5 * 2^23
+
+/// `x` limited to [low, high]; NaN stays.
+#[inline(always)]
+fn clamp<F: Float>(x: F, low: f64, high: f64) -> F {
+    let (low, high) = (F::constant(low), F::constant(high));
+    let x = x.choose_lt(low, low, x);
+    high.choose_lt(x, high, x)
+}
+
+/// The power of two whose exponent stands in the low bits of `t`.
+#[inline(always)]
+fn power<F: Float>(t: F, bias: u64, mantissa_bits: u32) -> F {
+    F::from_bits(t.to_bits().add_wrap(F::Bits::splat(bias)).shift_left(mantissa_bits))
+}
+
+/// [`Float::scale_by_power`] for `f64`: two factors, each a power of two in range, of which the first is exact.
+#[inline(always)]
+pub fn scale64<F: Float>(x: F, k: F) -> F {
+    let magic = F::constant(ROUND_64);
+    let half = k.mul_add(F::constant(0.5), magic);
+    let rest = (k - (half - magic)) + magic;
+    x * power(half, 1023, 52) * power(rest, 1023, 52)
+}
+
+/// [`Float::scale_by_power`] for `f32`.
+#[inline(always)]
+pub fn scale32<F: Float>(x: F, k: F) -> F {
+    let magic = F::constant(ROUND_32);
+    let half = k.mul_add(F::constant(0.5), magic);
+    let rest = (k - (half - magic)) + magic;
+    x * power(half, 127, 23) * power(rest, 127, 23)
+}
+
+/// Exponential of `f64` lanes.
+#[inline(always)]
+pub fn exp64<F: Float>(x: F) -> F {
+    // beyond these the result is 0 or infinite; within them k stays small
+    let x = clamp(x, -746.0, 710.0);
+    let magic = F::constant(ROUND_64);
+    let k = x.mul_add(F::constant(std::f64::consts::LOG2_E), magic) - magic;
+    // ln 2 in two parts: 106 bits
+    let r = (-k).mul_add(F::constant(std::f64::consts::LN_2), x);
+    let r = (-k).mul_add(F::constant(2.319_046_813_846_299_6e-17), r);
+    // (e^r - 1 - r) / r^2 on |r| <= ln(2)/2, error 1.1e-17 of e^r
+    let q = polynomial!(r; 0.5000000000000011, 0.16666666666666413, 0.04166666666653026, 0.008333333333494335,
+        0.0013888888943598735, 0.00019841269506770134, 2.4801493135053868e-05, 2.755758627863123e-06,
+        2.763023433404016e-07, 2.50000674952869e-08);
+    let p = (r * r).mul_add(q, r) + F::constant(1.0);
+    p.scale_by_power(k)
+}
+
+/// Exponential of `f32` lanes.
+#[inline(always)]
+pub fn exp32<F: Float>(x: F) -> F {
+    let x = clamp(x, -104.0, 89.0);
+    let magic = F::constant(ROUND_32);
+    let k = x.mul_add(F::constant(std::f64::consts::LOG2_E), magic) - magic;
+    let r = (-k).mul_add(F::constant(0.693_147_182_464_599_6), x);
+    let r = (-k).mul_add(F::constant(-1.904_654_212_125_933_6e-9), r);
+    // as in exp64, error 3.8e-9
+    let q = polynomial!(r; 0.49999994, 0.16666521, 0.04166839, 0.00836871, 0.0013814615);
+    let p = (r * r).mul_add(q, r) + F::constant(1.0);
+    p.scale_by_power(k)
+}
+
+/// Puts sine and cosine of the reduced angle into place: `t` holds the quadrant in its low two bits.
+#[inline(always)]
+fn quadrant<F: Float>(t: F, sin: F, cos: F, top: u32) -> (F, F) {
+    let t = t.to_bits();
+    let (one, two) = (F::Bits::splat(1), F::Bits::splat(2));
+    let swap = F::Bits::splat(0).sub_wrap(t.and(one));
+    let (s, c) = (sin.to_bits(), cos.to_bits());
+    let sin_sign = t.and(two).shift_left(top - 1);
+    let cos_sign = t.add_wrap(one).and(two).shift_left(top - 1);
+    (F::from_bits(swap.pick(c, s).xor(sin_sign)), F::from_bits(swap.pick(s, c).xor(cos_sign)))
+}
+
+/// Sine and cosine of `f64` lanes: absolute error about 1e-16 for |x| up to 2^40; beyond that the bits of `x` no longer
+/// tell the angle well and the results are only kept within [-1, 1]. Infinity and NaN give NaN.
+#[inline(always)]
+pub fn sin_cos64<F: Float>(x: F) -> (F, F) {
+    let magic = F::constant(ROUND_64);
+    let t = x.mul_add(F::constant(std::f64::consts::FRAC_2_PI), magic);
+    let k = -(t - magic);
+    // pi/2 in three parts (Cody and Waite)
+    let r = k.mul_add(F::constant(std::f64::consts::FRAC_PI_2), x);
+    let r = k.mul_add(F::constant(6.123_233_995_736_766e-17), r);
+    let r = k.mul_add(F::constant(-1.497_384_904_859_169_8e-33), r);
+    let r = clamp(r, -0.786, 0.786);
+    let v = r * r;
+    // (sin r - r) / r^3 and (cos r - 1 + r^2/2) / r^4 on |r| <= pi/4, errors 6.4e-18 of sin r and 1e-18
+    let s = polynomial!(v; -0.16666666666666632, 0.008333333333322398, -0.00019841269829794632,
+        2.755731368714661e-06, -2.5050757338998903e-08, 1.5896749071049356e-10);
+    let c = polynomial!(v; 0.0416666666666666, -0.0013888888888874103, 2.480158728946821e-05,
+        -2.7557314348113456e-07, 2.087572267649696e-09, -1.1359615776623089e-11);
+    let sin = (r * v).mul_add(s, r);
+    let cos = v.mul_add(v.mul_add(c, F::constant(-0.5)), F::constant(1.0));
+    quadrant(t, sin, cos, 63)
+}
+
+/// Sine and cosine of `f32` lanes: absolute error about 1e-7 for |x| up to 1e5, within [-1, 1] beyond.
+#[inline(always)]
+pub fn sin_cos32<F: Float>(x: F) -> (F, F) {
+    let magic = F::constant(ROUND_32);
+    let t = x.mul_add(F::constant(std::f64::consts::FRAC_2_PI), magic);
+    let k = -(t - magic);
+    let r = k.mul_add(F::constant(1.570_796_370_506_286_6), x);
+    let r = k.mul_add(F::constant(-4.371_138_828_673_793e-8), r);
+    let r = k.mul_add(F::constant(-1.715_124_510_005_881_9e-15), r);
+    let r = clamp(r, -0.8, 0.8);
+    let v = r * r;
+    // as in sin_cos64, errors 5.6e-9 and 5.1e-10
+    let s = polynomial!(v; -0.16666655, 0.008332177, -0.00019517142);
+    let c = polynomial!(v; 0.041666646, -0.0013887367, 2.4438275e-05);
+    let sin = (r * v).mul_add(s, r);
+    let cos = v.mul_add(v.mul_add(c, F::constant(-0.5)), F::constant(1.0));
+    quadrant(t, sin, cos, 31)
+}
+
+/// The integers and the functions of one plain float: a single lane.
+macro_rules! scalar {
+    ($float:ident, $bits:ident, $exp:ident, $sin_cos:ident, $scale:ident) => {
+        impl Bits for $bits {
+            #[inline(always)]
+            fn splat(x: u64) -> Self {
+                x as $bits
+            }
+            #[inline(always)]
+            fn add_wrap(self, b: Self) -> Self {
+                self.wrapping_add(b)
+            }
+            #[inline(always)]
+            fn sub_wrap(self, b: Self) -> Self {
+                self.wrapping_sub(b)
+            }
+            #[inline(always)]
+            fn and(self, b: Self) -> Self {
+                self & b
+            }
+            #[inline(always)]
+            fn or(self, b: Self) -> Self {
+                self | b
+            }
+            #[inline(always)]
+            fn xor(self, b: Self) -> Self {
+                self ^ b
+            }
+            #[inline(always)]
+            fn shift_left(self, n: u32) -> Self {
+                self << n
+            }
+            #[inline(always)]
+            fn shift_right(self, n: u32) -> Self {
+                self >> n
+            }
+        }
+
+        /// One lane: the same bits as a lane of any vector.
+        impl Number for $float {
+            #[inline(always)]
+            fn constant(c: f64) -> Self {
+                c as $float
+            }
+            #[inline(always)]
+            fn mul_add(self, b: Self, c: Self) -> Self {
+                $float::mul_add(self, b, c)
+            }
+            #[inline(always)]
+            fn sqrt(self) -> Self {
+                $float::sqrt(self)
+            }
+            #[inline(always)]
+            fn exp(self) -> Self {
+                $exp(self)
+            }
+            #[inline(always)]
+            fn sin_cos(self) -> (Self, Self) {
+                $sin_cos(self)
+            }
+        }
+
+        impl Float for $float {
+            type Bits = $bits;
+            #[inline(always)]
+            fn to_bits(self) -> $bits {
+                $float::to_bits(self)
+            }
+            #[inline(always)]
+            fn from_bits(bits: $bits) -> Self {
+                $float::from_bits(bits)
+            }
+            #[inline(always)]
+            fn choose_lt(self, b: Self, a: Self, c: Self) -> Self {
+                if self < b { a } else { c }
+            }
+            #[inline(always)]
+            fn scale_by_power(self, k: Self) -> Self {
+                $scale(self, k)
+            }
+        }
+    };
+}
+
+scalar!(f64, u64, exp64, sin_cos64, scale64);
+scalar!(f32, u32, exp32, sin_cos32, scale32);
+
+/// What every vector type has in common, given its element-wise primitives.
+macro_rules! vector_traits {
+    ($v:ident, $elem:ident, $lanes:expr, $bits:ident, $sign:expr, $exp:ident, $sin_cos:ident) => {
+        impl std::ops::Add for $v {
+            type Output = Self;
+            #[inline(always)]
+            fn add(self, b: Self) -> Self {
+                self.sum(b)
+            }
+        }
+        impl std::ops::Sub for $v {
+            type Output = Self;
+            #[inline(always)]
+            fn sub(self, b: Self) -> Self {
+                self.difference(b)
+            }
+        }
+        impl std::ops::Mul for $v {
+            type Output = Self;
+            #[inline(always)]
+            fn mul(self, b: Self) -> Self {
+                self.product(b)
+            }
+        }
+        impl std::ops::Div for $v {
+            type Output = Self;
+            #[inline(always)]
+            fn div(self, b: Self) -> Self {
+                self.quotient(b)
+            }
+        }
+        impl std::ops::Neg for $v {
+            type Output = Self;
+            #[inline(always)]
+            fn neg(self) -> Self {
+                Self::from_bits(self.to_bits().xor($bits::splat($sign)))
+            }
+        }
+        impl $crate::lanes::Number for $v {
+            #[inline(always)]
+            fn constant(c: f64) -> Self {
+                Self::broadcast(c as $elem)
+            }
+            #[inline(always)]
+            fn mul_add(self, b: Self, c: Self) -> Self {
+                self.fused(b, c)
+            }
+            #[inline(always)]
+            fn sqrt(self) -> Self {
+                self.root()
+            }
+            #[inline(always)]
+            fn exp(self) -> Self {
+                $crate::lanes::math::$exp(self)
+            }
+            #[inline(always)]
+            fn sin_cos(self) -> (Self, Self) {
+                $crate::lanes::math::$sin_cos(self)
+            }
+        }
+        impl $crate::lanes::Vector for $v {
+            type Elem = $elem;
+            const LANES: usize = $lanes;
+            #[inline(always)]
+            fn splat(x: $elem) -> Self {
+                Self::broadcast(x)
+            }
+            #[inline(always)]
+            unsafe fn load(x: *const $elem) -> Self {
+                // SAFETY: the caller's promise.
+                unsafe { Self::read(x) }
+            }
+            #[inline(always)]
+            unsafe fn store(self, x: *mut $elem) {
+                // SAFETY: the caller's promise.
+                unsafe { self.write(x) }
+            }
+            #[inline(always)]
+            fn abs(self) -> Self {
+                Self::from_bits(self.to_bits().and($bits::splat(!$sign)))
+            }
+            #[inline(always)]
+            fn select_lt(self, b: Self, a: Self, c: Self) -> Self {
+                self.choose_lt(b, a, c)
+            }
+        }
+    };
+}
+pub(crate) use vector_traits;

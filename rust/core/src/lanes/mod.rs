@@ -8,11 +8,12 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod dispatch;
-mod math;
+pub(crate) mod math;
 mod number;
 mod portable;
 
-pub use dispatch::{Isa, Kernel, available, dispatch, isa, with_isa};
+pub use dispatch::{Isa, Kernel, available, choose, dispatch, isa, with_isa};
+pub use math::Float;
 pub use number::{Dual, Number};
 pub use portable::Portable;
 
@@ -33,8 +34,61 @@ pub trait Real: Copy + Send + Sync + PartialOrd + Default + std::fmt::Debug + 's
     fn is_finite(self) -> bool;
 }
 
+/// Unsigned integer lanes; arithmetic wraps round.
+pub trait Bits: Copy {
+    /// The same value in every lane; lanes of 32 bits keep the low half of `x`.
+    fn splat(x: u64) -> Self;
+    /// Lane-wise sum.
+    fn add_wrap(self, b: Self) -> Self;
+    /// Lane-wise difference.
+    fn sub_wrap(self, b: Self) -> Self;
+    /// Bitwise and.
+    fn and(self, b: Self) -> Self;
+    /// Bitwise or.
+    fn or(self, b: Self) -> Self;
+    /// Bitwise exclusive or.
+    fn xor(self, b: Self) -> Self;
+    /// `self ^ b ^ c`.
+    #[inline(always)]
+    fn xor3(self, b: Self, c: Self) -> Self {
+        self.xor(b).xor(c)
+    }
+    /// `self ^ (b & mask)`.
+    #[inline(always)]
+    fn xor_masked(self, b: Self, mask: Self) -> Self {
+        self.xor(b.and(mask))
+    }
+    /// Per bit: `a` where `self` is set, else `b`.
+    #[inline(always)]
+    fn pick(self, a: Self, b: Self) -> Self {
+        b.xor(a.xor(b).and(self))
+    }
+    /// Shifts left by `n` bits, `n` less than the width of a lane.
+    fn shift_left(self, n: u32) -> Self;
+    /// Shifts right by `n` bits, filling with zeros.
+    fn shift_right(self, n: u32) -> Self;
+}
+
+/// Lanes of `u64` as the random-number generator needs them.
+pub trait Bits64: Bits {
+    /// How many lanes.
+    const LANES: usize;
+    /// Loads `LANES` elements.
+    ///
+    /// # Safety
+    /// `x` must be valid for reading `LANES` elements; no alignment is needed.
+    unsafe fn load(x: *const u64) -> Self;
+    /// Stores the lanes.
+    ///
+    /// # Safety
+    /// `x` must be valid for writing `LANES` elements; no alignment is needed.
+    unsafe fn store(self, x: *mut u64);
+    /// The 64-bit product of the low halves; the high halves are ignored.
+    fn mul_low(self, b: Self) -> Self;
+}
+
 /// A register of floating-point lanes.
-pub trait Vector: Number {
+pub trait Vector: Float {
     /// What one lane holds.
     type Elem: Real;
     /// How many lanes.
@@ -60,9 +114,30 @@ pub trait Vector: Number {
 /// An instruction set: its vectors. `F64` has `N` lanes, `F32` has `2 N` lanes.
 pub trait Simd: Copy + Send + Sync + 'static {
     /// Lanes of `f64`.
-    type F64: Vector<Elem = f64>;
+    type F64: Vector<Elem = f64, Bits = Self::U64>;
     /// Lanes of `f32`, twice as many.
-    type F32: Vector<Elem = f32>;
+    type F32: Vector<Elem = f32, Bits = Self::U32>;
+    /// Lanes of `u64`, as many as of `f64`.
+    type U64: Bits64;
+    /// Lanes of `u32`, as many as of `f32`.
+    type U32: Bits;
+
+    /// Lane `2 i` is the low half of `even`'s lane `i`, lane `2 i + 1` the low half of `odd`'s.
+    fn interleave(even: Self::U64, odd: Self::U64) -> Self::U32;
+    /// Lane-wise `u32` to `f32`, rounded to nearest even.
+    fn unsigned_to_f32(x: Self::U32) -> Self::F32;
+    /// Lane-wise `i32` (as bits) to `f32`, rounded to nearest even.
+    fn signed_to_f32(x: Self::U32) -> Self::F32;
+    /// The lower and the upper half of the lanes, widened exactly.
+    fn widen(x: Self::F32) -> [Self::F64; 2];
+    /// `table[index % 16]` per lane.
+    fn lookup16(index: Self::U64, table: &[f64; 16]) -> Self::F64;
+    /// `table[index % 8]` per lane.
+    fn lookup8(index: Self::U32, table: &[f32; 8]) -> Self::F32;
+    /// `(k, z)` with `x = 2^k z` and `z` in [0.75, 1.5), for positive normal `x`.
+    fn split_f64(x: Self::F64) -> (Self::F64, Self::F64);
+    /// `(k, z)` with `x = 2^k z` and `z` in [0.75, 1.5), for positive normal `x`.
+    fn split_f32(x: Self::F32) -> (Self::F32, Self::F32);
 }
 
 impl Real for f64 {

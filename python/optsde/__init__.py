@@ -1,0 +1,50 @@
+"""Stochastic differential equations of optimizers, and the optimizers themselves, in large ensembles."""
+
+from optsde import errors, initial, losses, noise, observers
+from optsde._compiled import compiled
+from optsde._core import __version__
+from optsde._keys import Key
+from optsde.dynamics import Dynamics
+from optsde.ensemble import Ensemble
+from optsde.errors import CallbackError, DivergenceError, DivergenceWarning, Interrupted
+from optsde.langevin import Langevin
+from optsde.merge import merge
+from optsde.methods import Method, methods
+from optsde.observers import Expectation, Final, Histogram, Loss, Moments, Paths
+from optsde.ornstein_uhlenbeck import OrnsteinUhlenbeck
+from optsde.problem import Problem
+from optsde.sde import SDE
+from optsde.sgd import SGD
+from optsde.simulate import simulate
+
+__all__ = [
+    "SDE",
+    "SGD",
+    "CallbackError",
+    "DivergenceError",
+    "DivergenceWarning",
+    "Dynamics",
+    "Ensemble",
+    "Expectation",
+    "Final",
+    "Histogram",
+    "Interrupted",
+    "Key",
+    "Langevin",
+    "Loss",
+    "Method",
+    "Moments",
+    "OrnsteinUhlenbeck",
+    "Paths",
+    "Problem",
+    "__version__",
+    "compiled",
+    "errors",
+    "initial",
+    "losses",
+    "merge",
+    "methods",
+    "noise",
+    "observers",
+    "simulate",
+]

@@ -1,0 +1,143 @@
+"""The time grid of a run: from steps, t1, dt, substeps and wiener_dt to whole numbers of steps and cells."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from optsde._arrays import FloatArray, integer, nonnegative_number, positive_number
+from optsde._description import Description
+from optsde.dynamics import Dynamics
+
+_DEFAULT_SUBSTEPS = 8
+# A ratio of times counts as whole within this relative distance.
+_WHOLE = 1e-9
+# The noise of a path has 2^56 addresses.
+_LARGEST_INDEX = 1 << 56
+
+
+@dataclass(frozen=True, init=False, eq=False, repr=False)
+class TimeGrid(Description):
+    """n_steps steps of dt from t0 to t1, each of ``cells`` cells of the Wiener grid, the first at an absolute step."""
+
+    t0: float
+    t1: float
+    dt: float
+    n_steps: int
+    first_step: int
+    cells: int
+
+    def __init__(self, t0: float, t1: float, dt: float, n_steps: int, cells: int) -> None:
+        self._set(t0=t0, t1=t1, dt=dt, n_steps=n_steps, first_step=round(t0 / dt), cells=cells)
+
+    def times(self, at: NDArray[np.int64]) -> FloatArray:
+        """Times of steps since the start."""
+        return self.t0 + at * (self.t1 - self.t0) / self.n_steps
+
+
+def _whole(ratio: float) -> int | None:
+    """The whole number that a ratio is, to 1e-9 relative; None where it is none of at least 1."""
+    if not math.isfinite(ratio):
+        return None
+    nearest = round(ratio)
+    return nearest if nearest >= 1 and abs(ratio - nearest) <= _WHOLE * nearest else None
+
+
+def _span(dynamics: Dynamics, steps: Any, t1: Any, t0: float) -> float:
+    """The end of the run, from exactly one of steps and t1."""
+    per_step = dynamics.time_per_step
+    if (steps is None) == (t1 is None):
+        got = "neither" if steps is None else "both"
+        raise ValueError(f"steps, t1: expected exactly one of steps (optimizer steps) and t1 (time), got {got}")
+    if steps is not None:
+        if per_step is None:
+            raise ValueError("steps: this dynamics has no optimizer step; give t1 and dt instead")
+        return t0 + integer("steps", steps, 1) * per_step
+    if dynamics._discrete:
+        raise ValueError("t1: a discrete optimizer takes steps (optimizer steps) instead")
+    end = positive_number("t1", t1)
+    if end <= t0:
+        raise ValueError(f"t1: expected a time after t0 = {t0:g}, got {end:g}")
+    return end
+
+
+def _step(dynamics: Dynamics, dt: Any, substeps: Any) -> float:
+    """The time step, from at most one of dt and substeps."""
+    per_step = dynamics.time_per_step
+    if dynamics._discrete:
+        for name, value in (("dt", dt), ("substeps", substeps)):
+            if value is not None:
+                raise ValueError(f"{name}: a discrete optimizer makes its own steps; expected None, got {value!r}")
+        assert per_step is not None
+        return per_step
+    if dt is not None and substeps is not None:
+        raise ValueError("dt, substeps: expected at most one of them, got both")
+    if dt is not None:
+        return positive_number("dt", dt)
+    if per_step is None:
+        name = "dt" if substeps is None else "substeps"
+        raise ValueError(f"{name}: this dynamics has no optimizer step to divide; give dt")
+    return per_step / (_DEFAULT_SUBSTEPS if substeps is None else integer("substeps", substeps, 1))
+
+
+def time_grid(dynamics: Dynamics, steps: Any, t1: Any, t0: Any, dt: Any, substeps: Any, wiener_dt: Any) -> TimeGrid:
+    """The grid of a run, or ValueError naming the argument that does not fit."""
+    start = nonnegative_number("t0", t0)
+    end = _span(dynamics, steps, t1, start)
+    step = _step(dynamics, dt, substeps)
+    ratio = (end - start) / step
+    count = _whole(ratio)
+    if count is None:
+        span = end - start
+        if ratio < 1.0:
+            raise ValueError(
+                f"dt: expected a step that divides t1 - t0 = {span:.12g}, got {step:.12g}, which is longer"
+            )
+        if not math.isfinite(ratio) or ratio >= _LARGEST_INDEX:
+            raise ValueError(f"dt: {step:.12g} makes more than 2^56 steps of t1 - t0 = {span:.12g}")
+        fewer, more = span / math.floor(ratio), span / math.ceil(ratio)
+        raise ValueError(
+            f"dt: expected a step that divides t1 - t0 = {span:.12g}, got {step:.12g}; the nearest that do are "
+            f"{more:.12g} and {fewer:.12g}"
+        )
+    cells: int | None = 1
+    if wiener_dt is not None:
+        fine = positive_number("wiener_dt", wiener_dt)
+        cells = _whole(step / fine)
+        if cells is None:
+            raise ValueError(f"wiener_dt: expected dt = {step:.12g} or an integer fraction of it, got {fine:.12g}")
+    assert cells is not None
+    grid = TimeGrid(start, end, step, count, cells)
+    if (grid.first_step + count) * cells * dynamics.dim >= _LARGEST_INDEX:
+        raise ValueError(
+            f"dt: {grid.first_step + count} steps of {cells} cells exceed the 2^56 noise addresses of a path"
+        )
+    return grid
+
+
+def observed_steps(at: Any, grid: TimeGrid) -> NDArray[np.int64]:
+    """Steps since the start at which an observer looks: the end, k evenly spaced times, or given times."""
+    if at is None:
+        return np.array([grid.n_steps], dtype=np.int64)
+    if isinstance(at, int):
+        return np.asarray(np.rint(np.linspace(0.0, grid.n_steps, at)), dtype=np.int64)
+    span = grid.t1 - grid.t0
+    slack = 1e-9 * max(span, grid.t1)
+    if at[0] < grid.t0 - slack or at[-1] > grid.t1 + slack:
+        raise ValueError(f"at: expected times in [{grid.t0:g}, {grid.t1:g}], got {at[0]:g} to {at[-1]:g}")
+    return np.asarray(np.clip(np.rint((at - grid.t0) / span * grid.n_steps), 0, grid.n_steps), dtype=np.int64)
+
+
+def observed_count(at: Any, grid: TimeGrid) -> int:
+    """How many times an observer looks; known without making the list."""
+    if at is None:
+        return 1
+    if isinstance(at, int):
+        if at > grid.n_steps + 1:
+            raise ValueError(f"at: the run has {grid.n_steps + 1} times to look at, start included; got {at}")
+        return at
+    return len(at)

@@ -1,0 +1,105 @@
+"""All that fixes the bits of a run, and the run itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from optsde import _core
+from optsde._description import Description
+from optsde._grid import TimeGrid
+from optsde._keys import Key
+from optsde._memory import check_memory
+from optsde.dynamics import Dynamics
+from optsde.initial import Initial
+from optsde.observers import Observer, partial_sums
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Recipe(Description):
+    """A checked simulation; ``threads`` is the one part that does not enter the bits."""
+
+    dynamics: Dynamics
+    theta0: Initial
+    n_paths: int
+    path_range: tuple[int, int]
+    grid: TimeGrid
+    method: str
+    increments: str
+    dtype: str
+    key: Key
+    keep_diverged: bool
+    observers: tuple[Observer, ...]
+    threads: int
+    version: str
+
+    @property
+    def dim(self) -> int:
+        """Number of parameters."""
+        return self.dynamics.dim
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of one number of the state."""
+        return np.dtype(self.dtype).itemsize
+
+    @property
+    def paths_run(self) -> int:
+        """Number of paths in the range."""
+        return self.path_range[1] - self.path_range[0]
+
+    @property
+    def _cells_per_plan_step(self) -> int:
+        """Exact steps need no composing of cells: they are made on the Wiener grid itself."""
+        return self.grid.cells if self.method == "ornstein_uhlenbeck" else 1
+
+    def same_but_range(self, other: Recipe) -> bool:
+        """Whether two runs are shards of one."""
+        return replace(self, path_range=(0, 1), threads=1) == replace(other, path_range=(0, 1), threads=1)
+
+    def check(self) -> None:
+        """Raises where an observer does not fit or the results do not fit into memory."""
+        copies = partial_sums(self.paths_run, self.threads)
+        check_memory({observer.name: observer._bytes(self, copies) for observer in self.observers})
+        for observer in self.observers:
+            observer._plan(self)
+            observer._steps(self.grid)
+
+    def plan(self) -> dict[str, Any]:
+        """The native description of the run."""
+        fine = self._cells_per_plan_step
+        observers = []
+        for observer in self.observers:
+            plan = observer._plan(self)
+            if plan["kind"] != "final":
+                plan["at"] = observer._steps(self.grid) * fine
+            observers.append(plan)
+        return {
+            "dynamics": self.dynamics._spec(),
+            "method": self.method,
+            "theta0": self.theta0._spec(self.dim),
+            "n_paths": self.n_paths,
+            "path_range": self.path_range,
+            "first_step": self.grid.first_step * fine,
+            "n_steps": self.grid.n_steps * fine,
+            "t0": self.grid.t0,
+            "dt": self.grid.dt / fine,
+            "cells": self.grid.cells // fine,
+            "increments": self.increments,
+            "dtype": self.dtype,
+            "key": int(self.key),
+            "threads": self.threads,
+            "keep_diverged": self.keep_diverged,
+            "observers": observers,
+        }
+
+    def run(self, poll: Callable[[int], None] | None) -> dict[str, Any]:
+        """Runs the plan; the raw results count steps of the recipe's dt."""
+        raw = _core.simulate(self.plan(), poll)
+        raw["bad_steps"] = -(-raw["bad_steps"] // self._cells_per_plan_step)
+        raw["path_steps"] = raw["path_steps"] // self._cells_per_plan_step
+        raw["simd"] = _core.info()["simd"]
+        return raw

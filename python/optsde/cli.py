@@ -1,0 +1,82 @@
+"""The command ``optsde``: demo and info."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from optsde import _core
+from optsde._arrays import integer
+
+
+def _count(text: str) -> int:
+    """An integer of at least 1, underscores and exponents such as 1e6 allowed."""
+    try:
+        number = float(text.replace("_", ""))
+        if number != int(number):
+            raise ValueError
+        return integer("number", int(number), 1)
+    except (ValueError, OverflowError):
+        raise argparse.ArgumentTypeError(f"expected an integer of at least 1, got {text!r}") from None
+
+
+def _seed(text: str) -> int:
+    try:
+        return integer("seed", int(text), 0)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected an integer of at least 0, got {text!r}") from None
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="optsde", description="Optimizer SDEs in large ensembles.", allow_abbrev=False
+    )
+    parser.add_argument("--version", action="version", version=f"optsde {_core.__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    demo = commands.add_parser(
+        "demo",
+        help="stationary distributions against theory: a table and a picture, in under a minute",
+        description="Simulates three stationary distributions, compares them with theory and draws them.",
+        allow_abbrev=False,
+    )
+    demo.add_argument("--out", type=Path, default=Path("optsde-demo.png"), help="the picture (default: %(default)s)")
+    demo.add_argument("--paths", type=_count, default=1_000_000, help="paths of the largest run (default: %(default)s)")
+    demo.add_argument("--seed", type=_seed, default=7, help="seed of the random numbers (default: %(default)s)")
+    demo.add_argument("--threads", type=_count, default=None, help="threads (default: all that the process may use)")
+    commands.add_parser(
+        "info", help="version, CPU features, threads", description="Prints version, CPU features and threads."
+    )
+    return parser
+
+
+def _info() -> int:
+    for name, value in _core.info().items():
+        text = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+        print(f"{name:<16}{text}")
+    return 0
+
+
+def _demo(options: argparse.Namespace) -> int:
+    if options.out.is_dir() or not options.out.resolve().parent.is_dir():
+        print(f"optsde demo: error: --out: cannot write a picture to {options.out}", file=sys.stderr)
+        return 2
+    try:
+        from optsde import demo
+    except ImportError as error:
+        print(f"optsde demo: {error.name} is missing; the demo needs: pip install optsde[demo]", file=sys.stderr)
+        return 1
+    demo.run(options.out, options.paths, options.seed, options.threads)
+    return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command; returns its exit code (argparse ends with 2 on a wrong option)."""
+    options: Any = _parser().parse_args(arguments)
+    try:
+        return _info() if options.command == "info" else _demo(options)
+    except KeyboardInterrupt:
+        print("optsde: interrupted", file=sys.stderr)
+        return 130

@@ -1,0 +1,44 @@
+"""The exceptions and warnings of the package that are not Python's own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from optsde._core import CallbackError
+
+if TYPE_CHECKING:
+    from optsde.ensemble import Ensemble
+
+__all__ = ["CallbackError", "DivergenceError", "DivergenceWarning", "Interrupted"]
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C ended a run.
+
+    Attributes
+    ----------
+    partial : Ensemble
+        The paths that were finished (``complete=False``, ``path_index`` says which).
+    """
+
+    def __init__(self, message: str = "", partial: Ensemble | None = None) -> None:
+        super().__init__(message)
+        self.partial = partial
+
+
+class DivergenceWarning(RuntimeWarning):
+    """Some paths became non-finite; statistics are conditional on survival."""
+
+
+class DivergenceError(RuntimeError):
+    """Some paths became non-finite in a run with ``on_divergence="raise"``.
+
+    Attributes
+    ----------
+    partial : Ensemble
+        The ensemble, with its statistics over the surviving paths.
+    """
+
+    def __init__(self, message: str = "", partial: Ensemble | None = None) -> None:
+        super().__init__(message)
+        self.partial = partial

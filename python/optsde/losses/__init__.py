@@ -1,0 +1,22 @@
+"""Losses: what is minimised, with value, gradient, Hessian and contracted third derivative."""
+
+from optsde.losses._base import Loss
+from optsde.losses.callbacks import Compiled, Function, from_numba
+from optsde.losses.landscapes import MuellerBrown, Rastrigin, Rosenbrock, ScalarFactorization
+from optsde.losses.quadratic import Quadratic
+from optsde.losses.wells import DoubleWell, Quartic, StyblinskiTang
+
+__all__ = [
+    "Compiled",
+    "DoubleWell",
+    "Function",
+    "Loss",
+    "MuellerBrown",
+    "Quadratic",
+    "Quartic",
+    "Rastrigin",
+    "Rosenbrock",
+    "ScalarFactorization",
+    "StyblinskiTang",
+    "from_numba",
+]

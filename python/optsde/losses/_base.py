@@ -1,0 +1,97 @@
+"""What every loss can be asked: value, gradient, Hessian and the contracted third derivative at points (..., d)."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from optsde import _core
+from optsde._arrays import FloatArray
+from optsde._description import Description
+
+
+class Loss(Description):
+    """A function to be minimised, with its derivatives.
+
+    Attributes
+    ----------
+    dim : int
+        Number d of parameters.
+    """
+
+    dim: int
+
+    @abstractmethod
+    def _spec(self) -> dict[str, Any]:
+        """The description that the native module reads."""
+
+    def _require(self, piece: str, reason: str) -> None:
+        """Raises ValueError where the user's loss lacks a piece; the built-in losses have all of them."""
+
+    def _points(self, x: ArrayLike) -> tuple[FloatArray, tuple[int, ...]]:
+        """x as (n, d), and its leading shape."""
+        points = np.asarray(x)
+        if points.dtype.kind not in "iuf":
+            raise TypeError(f"x: expected real numbers, got dtype {points.dtype}")
+        if points.ndim == 0 or points.shape[-1] != self.dim:
+            raise ValueError(f"x: expected shape (..., {self.dim}), got {points.shape}")
+        flat = np.ascontiguousarray(points.reshape(-1, self.dim), dtype=np.float64)
+        return flat, points.shape[:-1]
+
+    def value(self, x: ArrayLike) -> FloatArray:
+        """Loss at points x.
+
+        Parameters
+        ----------
+        x : array_like, shape (..., d)
+
+        Returns
+        -------
+        ndarray, shape (...)
+
+        Raises
+        ------
+        ValueError
+            Where x has another last dimension, or the user's loss has no ``value``.
+        """
+        self._require("value", "value(x)")
+        flat, shape = self._points(x)
+        return _core.loss_value(self._spec(), flat).reshape(shape)
+
+    def grad(self, x: ArrayLike) -> FloatArray:
+        """Gradient at points x, shape (..., d) to (..., d)."""
+        flat, shape = self._points(x)
+        return _core.loss_grad(self._spec(), flat).reshape(*shape, self.dim)
+
+    def hessian(self, x: ArrayLike) -> FloatArray:
+        """Hessian at points x, shape (..., d) to (..., d, d). ValueError where the user's loss has none."""
+        self._require("hessian", "hessian(x)")
+        flat, shape = self._points(x)
+        return _core.loss_hessian(self._spec(), flat).reshape(*shape, self.dim, self.dim)
+
+    def third(self, x: ArrayLike, S: ArrayLike) -> FloatArray:  # noqa: N803  (S is the literature's symbol)
+        """Gradient of ``<S, hessian(x)>``: the third derivative contracted with a matrix.
+
+        Parameters
+        ----------
+        x : array_like, shape (..., d)
+        S : array_like, shape (d, d) or (..., d, d)
+            Only its symmetric part matters.
+
+        Returns
+        -------
+        ndarray, shape (..., d)
+        """
+        self._require("third", "third(x, S)")
+        flat, shape = self._points(x)
+        weights = np.asarray(S, dtype=np.float64)
+        if weights.shape[-2:] != (self.dim, self.dim):
+            raise ValueError(
+                f"S: expected shape ({self.dim}, {self.dim}) or (..., {self.dim}, {self.dim}), got {weights.shape}"
+            )
+        weights = (weights + np.swapaxes(weights, -1, -2)) / 2.0
+        weights = np.broadcast_to(weights, (*shape, self.dim, self.dim)).reshape(-1, self.dim, self.dim)
+        return _core.loss_third(self._spec(), flat, np.ascontiguousarray(weights)).reshape(*shape, self.dim)

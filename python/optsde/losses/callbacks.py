@@ -1,0 +1,184 @@
+"""Losses of the user's own: NumPy functions of whole blocks, C functions by address, numba functions of one point."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from optsde._arrays import integer
+from optsde._compiled import CompiledFunction, as_compiled
+from optsde._numba import NumbaFunction
+from optsde.losses._base import Loss
+
+Callback = Callable[..., Any]
+
+
+def check_callable(name: str, function: Any) -> None:
+    """TypeError where a function was expected and something else came."""
+    if not callable(function):
+        raise TypeError(f"{name}: expected a function, got {type(function).__name__}")
+
+
+@dataclass(frozen=True, init=False, eq=False, repr=False)
+class Function(Loss):
+    """A loss given by vectorised NumPy functions.
+
+    Each function receives a read-only array (n, d), valid during the call only, and is called from the calling thread only.
+
+    Parameters
+    ----------
+    grad : callable
+        (n, d) to (n, d).
+    dim : int
+        d.
+    value : callable, optional
+        (n, d) to (n,); needed by the ``Loss`` observer and ``LossScaled`` noise.
+    hessian : callable, optional
+        (n, d) to (n, d, d); needed by flows of order 2.
+    third : callable, optional
+        ``third(x, S)``: (n, d) and (n, d, d) to (n, d), the gradient of ``<S, hessian(x)>``.
+
+    Examples
+    --------
+    >>> import optsde
+    >>> loss = optsde.losses.Function(lambda x: 2 * x, dim=1, value=lambda x: (x**2)[:, 0])
+    >>> loss.grad([3.0]).tolist()
+    [6.0]
+    """
+
+    _grad: Callback
+    dim: int
+    _value_function: Callback | None
+    _hessian: Callback | None
+    _third: Callback | None
+
+    def __init__(
+        self,
+        grad: Callback,
+        *,
+        dim: int,
+        value: Callback | None = None,
+        hessian: Callback | None = None,
+        third: Callback | None = None,
+    ) -> None:
+        check_callable("grad", grad)
+        for name, function in (("value", value), ("hessian", hessian), ("third", third)):
+            if function is not None:
+                check_callable(name, function)
+        self._set(_grad=grad, dim=integer("dim", dim, 1), _value_function=value, _hessian=hessian, _third=third)
+
+    def _spec(self) -> dict[str, Any]:
+        return {
+            "kind": "function",
+            "dim": self.dim,
+            "grad": self._grad,
+            "value": self._value_function,
+            "hessian": self._hessian,
+            "third": self._third,
+        }
+
+    def _require(self, piece: str, reason: str) -> None:
+        present = {"value": self._value_function, "hessian": self._hessian, "third": self._third}
+        if present[piece] is None:
+            raise ValueError(f"{piece}: {reason} needs it, and this losses.Function was made without: pass {piece}=")
+
+
+@dataclass(frozen=True, init=False, eq=False, repr=False)
+class Compiled(Loss):
+    """A loss given by C functions, called from all threads without the interpreter.
+
+    The signature is ``int32_t f(const double *x, double *out, int64_t n, int64_t dim, int64_t stride, void *user_data)``:
+    component i of point p is ``x[i*stride + p]``, outputs likewise; it returns 0, or a code that stops the run with
+    ``CallbackError(code)``. It always computes in double, so ``dtype="float32"`` is refused.
+
+    Parameters
+    ----------
+    grad : int, ctypes or cffi pointer, numba CFunc or scipy.LowLevelCallable
+        Writes d rows.
+    dim : int
+        d.
+    value : the same, optional
+        Writes one row.
+    user_data : int, ctypes or cffi pointer, optional
+        Handed to every call.
+    keep_alive : object, optional
+        Held as long as the loss lives.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Where an address is of no such type, or null.
+
+    Examples
+    --------
+    >>> import optsde
+    >>> optsde.losses.Compiled(4096, dim=2)
+    Compiled(grad=compiled(0x1000), dim=2)
+    """
+
+    _grad: CompiledFunction
+    dim: int
+    _value_function: CompiledFunction | None
+
+    def __init__(
+        self, grad: Any, *, dim: int, value: Any = None, user_data: Any = None, keep_alive: Any = None
+    ) -> None:
+        self._set(
+            _grad=as_compiled("grad", grad, user_data, keep_alive),
+            dim=integer("dim", dim, 1),
+            _value_function=None if value is None else as_compiled("value", value, user_data, keep_alive),
+        )
+
+    def _spec(self) -> dict[str, Any]:
+        return {
+            "kind": "compiled",
+            "dim": self.dim,
+            "grad": self._grad.address,
+            "value": None if self._value_function is None else self._value_function.address,
+            "user_data": self._grad.user_data,
+        }
+
+    def _require(self, piece: str, reason: str) -> None:
+        if piece == "value" and self._value_function is not None:
+            return
+        remedy = "pass value=" if piece == "value" else "compiled losses cannot have it; use losses.Function"
+        raise ValueError(f"{piece}: {reason} needs it, and this losses.Compiled has none: {remedy}")
+
+
+def from_numba(grad: Callback, *, dim: int, value: Callback | None = None) -> Compiled:
+    """A compiled loss from plain functions of one point.
+
+    Parameters
+    ----------
+    grad : callable
+        ``grad(x, g)`` reads ``x[i]`` and writes ``g[i]``, in code that numba can compile. It is compiled for a block of points
+        and vectorised over them.
+    dim : int
+        d.
+    value : callable, optional
+        ``value(x)`` returns the loss at one point.
+
+    Returns
+    -------
+    Compiled
+        It pickles through the functions.
+
+    Raises
+    ------
+    ImportError
+        Where numba is not installed.
+
+    Examples
+    --------
+    >>> import optsde
+    >>> def grad(x, g):
+    ...     g[0] = x[0] ** 3
+    >>> loss = optsde.losses.from_numba(grad, dim=1)  # doctest: +SKIP
+    """
+    size = integer("dim", dim, 1)
+    return Compiled(
+        NumbaFunction("grad", grad, size, size),
+        dim=size,
+        value=None if value is None else NumbaFunction("value", value, size, 1, scalar=True),
+    )

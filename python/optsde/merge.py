@@ -1,0 +1,90 @@
+"""Shards of one ensemble, put together to the bits of the whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from optsde import _core
+from optsde.ensemble import Ensemble
+
+
+def _merged_observer(kind: type, raws: list[dict[str, Any]], n_paths: int) -> dict[str, Any]:
+    """The raw results of one observer over all shards, by what they hold."""
+    if "forest" in raws[0]:
+        forest, stats = _core.merge_forests([raw["forest"] for raw in raws], n_paths)
+        return {"forest": forest, "stats": stats}
+    if "counts" in raws[0]:
+        return {name: np.sum([raw[name] for raw in raws], axis=0) for name in ("counts", "underflow", "overflow")}
+    # Paths are the last axis but one, in final (n, d) and in paths (T, k, d).
+    return {"values": np.concatenate([raw["values"] for raw in raws], axis=-2)}
+
+
+def merge(ensembles: Iterable[Ensemble]) -> Ensemble:
+    """Puts shards of one ensemble together; the whole has the bits of one run.
+
+    Parameters
+    ----------
+    ensembles : iterable of Ensemble
+        Runs with the same arguments and rng but for ``path_range``, ``threads`` and ``progress``, in any order, whose ranges
+        follow each other without gap or overlap.
+
+    Returns
+    -------
+    Ensemble
+        Over all their paths; ``wall_time`` is the sum.
+
+    Raises
+    ------
+    ValueError
+        Where the runs differ otherwise, a range is missing or double, or a run is incomplete.
+
+    Examples
+    --------
+    >>> import optsde
+    >>> ou = optsde.OrnsteinUhlenbeck(1.0, 0.0, 1.0, dim=1)
+    >>> shards = [optsde.simulate(ou, 0.0, n_paths=1000, t1=1.0, dt=0.1, rng=7, path_range=r) for r in [(0, 640), (640, 1000)]]
+    >>> whole = optsde.simulate(ou, 0.0, n_paths=1000, t1=1.0, dt=0.1, rng=7)
+    >>> bool((optsde.merge(shards).mean == whole.mean).all())
+    True
+    """
+    shards = list(ensembles)
+    for shard in shards:
+        if not isinstance(shard, Ensemble):
+            raise TypeError(f"ensembles: expected ensembles, got {type(shard).__name__}")
+    if not shards:
+        raise ValueError("ensembles: expected at least one ensemble, got none")
+    shards.sort(key=lambda shard: shard.path_range)
+    recipes = [shard._need_recipe("merge") for shard in shards]
+    for shard, recipe in zip(shards, recipes, strict=True):
+        if not shard.complete:
+            raise ValueError(f"ensembles: the shard of paths {shard.path_range} was interrupted and is incomplete")
+        if not recipe.same_but_range(recipes[0]):
+            different = [name for name, value in recipe._fields().items() if value != getattr(recipes[0], name)]
+            different = [name for name in different if name not in ("path_range", "threads")]
+            raise ValueError(f"ensembles: the shards are not of one run; they differ in {', '.join(different)}")
+    for before, after in pairwise(shards):
+        if before.path_range[1] != after.path_range[0]:
+            word = "overlap" if before.path_range[1] > after.path_range[0] else "leave a gap"
+            raise ValueError(f"ensembles: the path ranges {before.path_range} and {after.path_range} {word}")
+    raws = [shard._raw for shard in shards]
+    whole = replace(recipes[0], path_range=(shards[0].path_range[0], shards[-1].path_range[1]))
+    merged = {
+        "complete": True,
+        "path_index": None,
+        "bad_steps": np.concatenate([raw["bad_steps"] for raw in raws]),
+        "bad_paths": np.concatenate([raw["bad_paths"] for raw in raws]),
+        "wall_time": sum(raw["wall_time"] for raw in raws),
+        "threads": max(raw["threads"] for raw in raws),
+        "path_steps": sum(raw["path_steps"] for raw in raws),
+        "simd": ", ".join(dict.fromkeys(raw["simd"] for raw in raws)),
+        "observers": [
+            _merged_observer(type(observer), [raw["observers"][k] for raw in raws], whole.n_paths)
+            for k, observer in enumerate(whole.observers)
+        ],
+    }
+    return Ensemble(whole, merged)

@@ -1,0 +1,157 @@
+"""What each observer brings home: arrays over its own times, with standard errors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from optsde._arrays import FloatArray
+
+IntArray = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """The times of an observer.
+
+    Attributes
+    ----------
+    t : ndarray, shape (T,)
+        Times at which it looked.
+    step : ndarray of int, shape (T,)
+        Steps of dt since the start.
+    """
+
+    t: FloatArray
+    step: IntArray
+
+
+@dataclass(frozen=True, eq=False)
+class FinalResult(Result):
+    """States at the end, ``values (n, d)``; NaN rows for diverged paths."""
+
+    values: NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class PathsResult(Result):
+    """States of the first k paths, ``values (T, k, d)``; NaN from a path's first bad step on."""
+
+    values: NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class MomentsResult(Result):
+    """Mean and unbiased (co)variance over the surviving paths, with standard errors.
+
+    Attributes
+    ----------
+    n : ndarray, shape (T,)
+        Paths counted.
+    mean, mean_stderr, var, var_stderr : ndarray, shape (T, d)
+    cov, cov_stderr : ndarray, shape (T, d, d), or None where not asked
+    """
+
+    n: FloatArray
+    mean: FloatArray
+    mean_stderr: FloatArray
+    var: FloatArray
+    var_stderr: FloatArray
+    cov: FloatArray | None
+    cov_stderr: FloatArray | None
+
+
+@dataclass(frozen=True, eq=False)
+class MeanResult(Result):
+    """Mean of a scalar over the surviving paths, ``mean (T,)`` and ``stderr (T,)``."""
+
+    mean: FloatArray
+    stderr: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class HistogramResult(Result):
+    """Counts of the surviving paths in equal bins.
+
+    Attributes
+    ----------
+    edges : ndarray, shape (bins + 1,)
+    counts : ndarray of int, shape (T, bins) for one coordinate, (T, d, bins) for all
+    density, stderr : ndarray, shape of counts
+        ``counts / (n · width)`` and its binomial standard error.
+    underflow, overflow : ndarray of int, shape of counts without the last axis
+        Paths below and above the range.
+    """
+
+    edges: FloatArray
+    counts: IntArray
+    density: FloatArray
+    stderr: FloatArray
+    underflow: IntArray
+    overflow: IntArray
+
+
+def moments_result(t: FloatArray, step: IntArray, stats: dict[str, Any]) -> MomentsResult:
+    """Statistics from central sums.
+
+    Var(s²) = (μ4 - σ⁴ (n-3)/(n-1))/n; likewise the variance of a sample covariance, from Σ (xi-mi)²(xj-mj)².
+    """
+    n = np.asarray(stats["n"], dtype=np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        # One path has no variance, and no path no mean: NaN, not 0 and not an error.
+        some = np.where(n > 0.0, n, np.nan)[:, None]
+        more = np.where(n > 1.0, n - 1.0, np.nan)[:, None]
+        mean = np.where(np.isnan(some), np.nan, stats["mean"])
+        var = stats["m2"] / more
+        var_of_var = (stats["m4"] / some - var**2 * (some - 3.0) / more) / some
+        cov = cov_stderr = None
+        if stats["c11"] is not None:
+            paths, fewer = some[:, :, None], more[:, :, None]
+            cov = stats["c11"] / fewer
+            diagonal = np.einsum("tii->ti", cov)
+            products = diagonal[:, :, None] * diagonal[:, None, :]
+            spread = stats["c22"] / paths - cov**2 * (paths - 2.0) / fewer + products / fewer
+            cov_stderr = np.sqrt(np.maximum(spread / paths, 0.0))
+        return MomentsResult(
+            t=t,
+            step=step,
+            n=n,
+            mean=mean,
+            mean_stderr=np.sqrt(var / some),
+            var=var,
+            var_stderr=np.sqrt(np.maximum(var_of_var, 0.0)),
+            cov=cov,
+            cov_stderr=cov_stderr,
+        )
+
+
+def mean_result(t: FloatArray, step: IntArray, stats: dict[str, Any]) -> MeanResult:
+    """The one component of a scalar's statistics."""
+    moments = moments_result(t, step, stats)
+    return MeanResult(t=t, step=step, mean=moments.mean[:, 0].copy(), stderr=moments.mean_stderr[:, 0].copy())
+
+
+def histogram_result(
+    t: FloatArray, step: IntArray, edges: FloatArray, raw: dict[str, Any], one: bool
+) -> HistogramResult:
+    """Densities from counts (T, C, bins)."""
+    counts, under, over = raw["counts"], raw["underflow"], raw["overflow"]
+    if one:
+        counts, under, over = counts[:, 0], under[:, 0], over[:, 0]
+    total = (counts.sum(axis=-1) + under + over)[..., None].astype(np.float64)
+    width = np.diff(edges)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = counts / total
+        return HistogramResult(
+            t=t,
+            step=step,
+            edges=edges,
+            counts=counts,
+            density=share / width,
+            stderr=np.sqrt(share * (1.0 - share) / total) / width,
+            underflow=under,
+            overflow=over,
+        )

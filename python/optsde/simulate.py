@@ -1,0 +1,240 @@
+"""Simulation of an ensemble: every argument is checked here, before any work starts."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from optsde import _core
+from optsde._arrays import integer
+from optsde._grid import TimeGrid, time_grid
+from optsde._keys import Key, key_from
+from optsde._progress import Progress
+from optsde._recipe import Recipe
+from optsde._wiener import check_declared_kind
+from optsde.dynamics import Dynamics
+from optsde.ensemble import Ensemble
+from optsde.errors import DivergenceError, DivergenceWarning, Interrupted
+from optsde.initial import Initial, initial_state
+from optsde.methods import methods
+from optsde.observers import Observer, observer_list
+
+_INCREMENTS = ("gaussian", "gaussian_f32", "two_point")
+_ON_DIVERGENCE = ("warn", "raise", "keep")
+_MOST_PATHS = (1 << 63) - 1
+_MOST_THREADS = 1024
+
+
+def _one_of(name: str, value: Any, choices: Sequence[str]) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{name}: expected one of {', '.join(map(repr, choices))}, got {type(value).__name__}")
+    if value not in choices:
+        raise ValueError(f"{name}: expected one of {', '.join(map(repr, choices))}, got {value!r}")
+    return value
+
+
+def _checked_dtype(dtype: Any) -> np.dtype[Any]:
+    try:
+        given: np.dtype[Any] = np.dtype(dtype)
+    except TypeError:
+        raise TypeError(f"dtype: expected 'float64' or 'float32', got {dtype!r}") from None
+    if given not in (np.dtype(np.float64), np.dtype(np.float32)):
+        raise ValueError(f"dtype: expected 'float64' or 'float32', got {dtype!r}")
+    return given
+
+
+def _chosen_method(dynamics: Dynamics, method: Any) -> str:
+    """The method asked for, or the default one, where it fits the dynamics."""
+    if dynamics._discrete:
+        if method is not None:
+            raise ValueError(f"method: a discrete optimizer is its own method; expected None, got {method!r}")
+        return "algorithm"
+    kind = dynamics.noise_kind
+    if method is None:
+        return "rk4" if kind == "none" else "euler_maruyama"
+    table = methods()
+    name = _one_of("method", method, list(table))
+    if kind not in table[name].noise_kinds:
+        raise ValueError(
+            f"method: {name} does not take noise of kind {kind!r}; these do: {', '.join(table.accepting(kind))}"
+        )
+    if name == "ornstein_uhlenbeck" and not dynamics._linear:
+        others = [other for other in table.accepting(kind) if other != name]
+        raise ValueError(f"method: {name} needs a linear drift and constant noise; these do not: {', '.join(others)}")
+    weak = table[name].weak
+    if weak is not None and weak < dynamics._weak_order:
+        text = f"method {name} is of weak order {weak:g}, its model of order {dynamics._weak_order}: the method's error leads"
+        warnings.warn(text, UserWarning, stacklevel=3)
+    return name
+
+
+def _checked_increments(increments: Any, method: str, grid: TimeGrid) -> str:
+    name = _one_of("increments", increments, _INCREMENTS)
+    if name == "two_point":
+        if method != "euler_maruyama":
+            raise ValueError(f"increments: 'two_point' goes with method 'euler_maruyama' only, got method {method!r}")
+        if grid.cells > 1:
+            raise ValueError("increments: 'two_point' has no finer Wiener path; leave wiener_dt out")
+    return name
+
+
+def _checked_range(path_range: Any, n_paths: int) -> tuple[int, int]:
+    if path_range is None:
+        return 0, n_paths
+    try:
+        first, last = path_range
+    except (TypeError, ValueError):
+        raise TypeError(f"path_range: expected a pair (a, b) of path indices, got {path_range!r}") from None
+    pair = integer("path_range", first, 0, n_paths - 1), integer("path_range", last, 1, n_paths)
+    if pair[0] >= pair[1]:
+        raise ValueError(f"path_range: expected (a, b) with a < b, got {pair}")
+    return pair
+
+
+def _check_declaration(dynamics: Dynamics, theta0: Initial, t0: float) -> None:
+    declared = dynamics._declared_kind
+    if declared is not None:
+        name, kind, spec = declared
+        check_declared_kind(name, kind, spec, theta0._centre(dynamics.dim), t0)
+
+
+def simulate(
+    dynamics: Dynamics,
+    theta0: ArrayLike | Initial,
+    *,
+    n_paths: int | None = None,
+    steps: int | None = None,
+    t1: float | None = None,
+    t0: float = 0.0,
+    dt: float | None = None,
+    substeps: int | None = None,
+    method: str | None = None,
+    wiener_dt: float | None = None,
+    observe: Sequence[Observer] | Observer | None = None,
+    increments: str = "gaussian",
+    rng: int | np.random.SeedSequence | np.random.BitGenerator | np.random.Generator | Key | None = None,
+    dtype: Any = "float64",
+    threads: int | None = None,
+    path_range: tuple[int, int] | None = None,
+    progress: bool | Callable[[int, int], Any] | None = None,
+    on_divergence: str = "warn",
+) -> Ensemble:
+    """Simulates an ensemble of paths.
+
+    Parameters
+    ----------
+    dynamics : Dynamics
+        What ``SGD(...).sde(problem)``, ``OrnsteinUhlenbeck(...)`` and the like return.
+    theta0 : float (d = 1), (d,), (n, d) array_like or a law from ``optsde.initial``
+        Initial state at t0; row i of (n, d) starts path i.
+    n_paths : int, optional
+        n where theta0 is (n, d), else 1 by default.
+    steps, t1 : int, float
+        Exactly one of them: optimizer steps, or the time of the end.
+    t0 : float
+        Time of the start, >= 0. Noise is addressed by absolute step, so a run that is split at a step goes on bit for bit.
+    dt, substeps : float, int
+        At most one of them: the time step, which must divide t1 - t0, or steps per optimizer step; 8 substeps by default.
+    method : str, optional
+        See :func:`optsde.methods`; by default ``rk4`` without noise, else ``euler_maruyama``.
+    wiener_dt : float, optional
+        The grid on which the Wiener path is drawn: dt or an integer fraction of it. Runs with one wiener_dt and different dt
+        see the same path.
+    observe : list of observers, optional
+        ``[Moments(), Final()]`` by default.
+    increments : {"gaussian", "gaussian_f32", "two_point"}
+        ``"gaussian_f32"``: normals of single precision, tails to 6.66 sigma; ``"two_point"``: for expectations only.
+    rng : int, SeedSequence, BitGenerator, Generator or the key of another run, optional
+        An int is a seed.
+    dtype : {"float64", "float32"}
+        Of the states; statistics are float64 always.
+    threads : int, optional
+        By default ``OPTSDE_NUM_THREADS``, else what CPU affinity and quota allow. It does not change the bits.
+    path_range : (int, int), optional
+        Only these of the n_paths; :func:`optsde.merge` puts shards together.
+    progress : bool or callable, optional
+        None: a bar on a terminal or in a notebook for long work; or ``f(done, total)``, in path-steps.
+    on_divergence : {"warn", "raise", "keep"}
+        Non-finite paths are left out of all statistics, with a warning or an error after the run; ``"keep"`` leaves them in.
+
+    Returns
+    -------
+    Ensemble
+
+    Raises
+    ------
+    TypeError, ValueError
+        For an argument of the wrong type, shape or value, naming it, before any work starts.
+    MemoryError
+        Where the results cannot be had, with the bytes they need, before any work starts.
+    DivergenceError
+        With ``on_divergence="raise"``, after the run; ``.partial`` has the ensemble.
+    Interrupted
+        On Ctrl-C, a KeyboardInterrupt; ``.partial`` has the finished paths.
+
+    Examples
+    --------
+    >>> import optsde
+    >>> problem = optsde.Problem(optsde.losses.Quadratic([2.0, 1.0]), optsde.noise.Gaussian(1.0))
+    >>> ens = optsde.simulate(optsde.SGD(lr=0.1).sde(problem), [1.0, 1.0], n_paths=1000, steps=50, rng=7)
+    >>> ens.mean.shape, ens.final.shape
+    ((1, 2), (1000, 2))
+    """
+    if not isinstance(dynamics, Dynamics):
+        hint = "; an optimizer gives one by .sde(problem), .discrete(problem) or .flow(problem)"
+        raise TypeError(f"dynamics: expected a dynamics, got {type(dynamics).__name__}{hint}")
+    number = _checked_dtype(dtype)
+    if number == np.float32 and dynamics._uses_compiled:
+        raise ValueError("dtype: compiled functions compute in double, so 'float32' does not go with them")
+    paths = None if n_paths is None else integer("n_paths", n_paths, 1, _MOST_PATHS)
+    start, count = initial_state(theta0, dynamics.dim, paths, number)
+    grid = time_grid(dynamics, steps, t1, t0, dt, substeps, wiener_dt)
+    name = _chosen_method(dynamics, method)
+    # A bad progress argument must show before the run.
+    span = _checked_range(path_range, count)
+    bar = Progress(progress, (span[1] - span[0]) * grid.n_steps)
+    recipe = Recipe(
+        dynamics=dynamics,
+        theta0=start,
+        n_paths=count,
+        path_range=span,
+        grid=grid,
+        method=name,
+        increments=_checked_increments(increments, name, grid),
+        dtype=number.name,
+        keep_diverged=_one_of("on_divergence", on_divergence, _ON_DIVERGENCE) == "keep",
+        observers=observer_list(observe),
+        threads=_core.default_threads() if threads is None else integer("threads", threads, 1, _MOST_THREADS),
+        version=_core.__version__,
+        key=key_from(rng),
+    )
+    recipe.check()
+    _check_declaration(dynamics, start, grid.t0)
+    return _run(recipe, bar, on_divergence)
+
+
+def _run(recipe: Recipe, bar: Progress, on_divergence: str) -> Ensemble:
+    """Runs a checked recipe and says what went wrong on the way."""
+    finished = False
+    try:
+        ensemble = Ensemble(recipe, recipe.run(bar.poll))
+        finished = ensemble.complete
+    finally:
+        bar.close(finished)
+    if not ensemble.complete:
+        done = f"{ensemble.n_finished:,} of {recipe.paths_run:,} paths were finished"
+        raise Interrupted(f"interrupted; {done}: see .partial", ensemble)
+    if ensemble.n_diverged and on_divergence != "keep":
+        path, step = ensemble.first_divergence or (0, 0)
+        text = (
+            f"{ensemble.n_diverged:,} of {recipe.paths_run:,} paths became non-finite (first: path {path} at step {step}); "
+            "statistics are over the others, conditional on survival"
+        )
+        if on_divergence == "raise":
+            raise DivergenceError(text, ensemble)
+        warnings.warn(text, DivergenceWarning, stacklevel=3)
+    return ensemble

@@ -1,0 +1,84 @@
+//! `dX = -M ∇f(X) dt + c S(X) dW`: the first-order equation of SGD, and overdamped Langevin dynamics.
+
+use super::{Linear, Sde};
+use crate::block::Span;
+use crate::elementwise;
+use crate::error::Result;
+use crate::lanes::Real;
+use crate::loss::Loss;
+use crate::noise::{Factor, Noise, NoiseKind};
+use std::sync::Arc;
+
+/// A gradient drift with a noise model.
+pub struct GradientSde<T: Real> {
+    loss: Arc<dyn Loss<T>>,
+    noise: Arc<dyn Noise<T>>,
+    /// `M`; None is the identity.
+    mobility: Option<Vec<f64>>,
+    noise_scale: f64,
+    constant: Option<Factor>,
+    linear: Option<Linear>,
+}
+
+impl<T: Real> GradientSde<T> {
+    /// SGD's equation: `noise_scale = -sqrt(lr / batch_size)`, so that the algorithm's noise and the equation's share a
+    /// Wiener path.
+    pub fn new(
+        loss: Arc<dyn Loss<T>>,
+        noise: Arc<dyn Noise<T>>,
+        noise_scale: f64,
+        mobility: Option<Vec<f64>>,
+        linear: Option<Linear>,
+    ) -> Self {
+        let constant = noise.constant().map(|factor| factor.scaled(noise_scale));
+        Self { loss, noise, mobility, noise_scale, constant, linear }
+    }
+}
+
+impl<T: Real> Sde<T> for GradientSde<T> {
+    fn dim(&self) -> usize {
+        self.loss.dim()
+    }
+    fn n_wiener(&self) -> usize {
+        self.noise.n_wiener()
+    }
+    fn kind(&self) -> NoiseKind {
+        self.noise.kind()
+    }
+    fn drift(&self, _t: f64, x: &[T], out: &mut [T], _scratch: &mut [T], span: Span) -> Result<()> {
+        self.loss.grad(x, out, span)?;
+        if let Some(mobility) = &self.mobility {
+            for (row, m) in out.chunks_exact_mut(span.width).zip(mobility) {
+                elementwise::scale(row, *m);
+            }
+        }
+        Ok(())
+    }
+    fn drift_scale(&self) -> f64 {
+        -1.0
+    }
+    fn constant(&self) -> Option<&Factor> {
+        self.constant.as_ref()
+    }
+    fn diagonal(&self, _t: f64, x: &[T], b: &mut [T], span: Span) -> Result<()> {
+        self.noise.diagonal(x, T::from_f64(self.noise_scale), b, span)
+    }
+    fn has_jacobian(&self) -> bool {
+        self.noise.has_jacobian()
+    }
+    fn diagonal_milstein(&self, _t: f64, x: &[T], b: &mut [T], bdb: &mut [T], span: Span) -> Result<()> {
+        self.noise.diagonal_milstein(x, T::from_f64(self.noise_scale), b, bdb, span)
+    }
+    fn factor(&self, _t: f64, x: &[T], f: &mut [T], span: Span) -> Result<()> {
+        self.noise.factor(x, T::from_f64(self.noise_scale), f, span)
+    }
+    fn jacobian(&self, _t: f64, x: &[T], j: &mut [T], scratch: &mut [T], span: Span) -> Result<()> {
+        self.noise.jacobian(x, T::from_f64(self.noise_scale), j, scratch, span)
+    }
+    fn linear(&self) -> Option<&Linear> {
+        self.linear.as_ref()
+    }
+    fn needs_calling_thread(&self) -> bool {
+        self.loss.needs_calling_thread() || self.noise.needs_calling_thread()
+    }
+}

@@ -1,0 +1,64 @@
+//! Itô equations `dX = a(t, X) dt + b(t, X) dW` on blocks of paths: one file a family.
+
+mod flow;
+mod function;
+mod gradient;
+mod linear;
+
+pub use flow::GradientFlow;
+pub use function::{FunctionNoise, FunctionSde};
+pub use gradient::GradientSde;
+pub use linear::{Linear, LinearSde};
+
+use crate::block::Span;
+use crate::error::{Error, Result};
+use crate::lanes::Real;
+use crate::noise::{Factor, NoiseKind};
+
+/// An Itô equation. Component `i` of lane `p` is `x[i * width + p]`.
+pub trait Sde<T: Real>: Send + Sync {
+    /// State variables `d`.
+    fn dim(&self) -> usize;
+    /// Wiener processes `m`.
+    fn n_wiener(&self) -> usize;
+    /// The structure of `b`.
+    fn kind(&self) -> NoiseKind;
+    /// Writes `a(t, x) / drift_scale` into `d` rows; `scratch` holds `d` rows.
+    fn drift(&self, t: f64, x: &[T], out: &mut [T], scratch: &mut [T], span: Span) -> Result<()>;
+    /// The constant that [`Sde::drift`] leaves to the scheme: -1 for gradient flows, whose drift is then the bare gradient.
+    fn drift_scale(&self) -> f64 {
+        1.0
+    }
+    /// The constant factor of an additive kind.
+    fn constant(&self) -> Option<&Factor> {
+        None
+    }
+    /// The diagonal of a diagonal kind, `d` rows.
+    fn diagonal(&self, _t: f64, _x: &[T], _b: &mut [T], _span: Span) -> Result<()> {
+        Err(Error::missing("the diagonal of the diffusion"))
+    }
+    /// Whether derivatives of `b` are known.
+    fn has_jacobian(&self) -> bool {
+        false
+    }
+    /// For kind `Diagonal`: `b_i` and `b_i ∂b_i/∂x_i`.
+    fn diagonal_milstein(&self, _t: f64, _x: &[T], _b: &mut [T], _bdb: &mut [T], _span: Span) -> Result<()> {
+        Err(Error::missing("the jacobian of the diffusion"))
+    }
+    /// The factor, `d·m` rows, entry (i, j) in row `i·m + j`.
+    fn factor(&self, _t: f64, _x: &[T], _f: &mut [T], _span: Span) -> Result<()> {
+        Err(Error::missing("the factor of the diffusion"))
+    }
+    /// `∂b_ij/∂x_k` in row `(i·m + j)·d + k`; `scratch` holds `d + 1` rows.
+    fn jacobian(&self, _t: f64, _x: &[T], _j: &mut [T], _scratch: &mut [T], _span: Span) -> Result<()> {
+        Err(Error::missing("the jacobian of the diffusion"))
+    }
+    /// The exact linear form, where the drift is linear and the noise additive.
+    fn linear(&self) -> Option<&Linear> {
+        None
+    }
+    /// Whether it calls Python, and so must run on the calling thread.
+    fn needs_calling_thread(&self) -> bool {
+        false
+    }
+}

@@ -1,0 +1,81 @@
+//! Element-wise updates of blocks: what schemes do between two evaluations of drift and diffusion.
+//!
+//! Every slice is a whole number of rows, hence of vectors.
+
+use crate::lanes::{Kernel, Number, Real, Simd, Vector, dispatch};
+
+/// Runs `f` over the vectors of `out`; what `f` reads besides is its own affair.
+#[inline(always)]
+fn each<V: Vector>(out: &mut [V::Elem], mut f: impl FnMut(usize, V) -> V) {
+    debug_assert!(out.len().is_multiple_of(V::LANES));
+    for p in (0..out.len()).step_by(V::LANES) {
+        // SAFETY: the length is a multiple of the lanes.
+        unsafe {
+            let old = V::load(out.as_ptr().add(p));
+            f(p, old).store(out.as_mut_ptr().add(p));
+        }
+    }
+}
+
+/// Reads a vector of `x` at `p`.
+#[inline(always)]
+fn at<V: Vector>(x: &[V::Elem], p: usize) -> V {
+    debug_assert!(p + V::LANES <= x.len());
+    // SAFETY: callers pass slices as long as the one they iterate over.
+    unsafe { V::load(x.as_ptr().add(p)) }
+}
+
+macro_rules! kernels {
+    ($($(#[$doc:meta])* $name:ident, $kernel:ident($($slice:ident),*; $($constant:ident),*) |$old:ident $(, $v:ident)*| $value:expr;)*) => {$(
+        struct $kernel<'a, T> { out: &'a mut [T], $($slice: &'a [T],)* $($constant: T,)* }
+
+        impl<T: Real> Kernel for $kernel<'_, T> {
+            type Output = ();
+            #[inline(always)]
+            fn run<S: Simd>(self) {
+                let Self { out, $($slice,)* $($constant,)* } = self;
+                $(let $constant = <T::V<S>>::splat($constant);)*
+                each::<T::V<S>>(out, |p, $old| {
+                    let _ = p;
+                    $(let $v = at::<T::V<S>>($slice, p);)*
+                    $value
+                });
+            }
+        }
+
+        $(#[$doc])*
+        pub fn $name<T: Real>(out: &mut [T], $($slice: &[T],)* $($constant: f64),*) {
+            $(assert!($slice.len() >= out.len());)*
+            dispatch($kernel { out, $($slice,)* $($constant: T::from_f64($constant)),* });
+        }
+    )*};
+}
+
+kernels! {
+    /// `out = c · out`.
+    scale, Scale(; c) |old| c * old;
+    /// `out = out · y`.
+    multiply, Multiply(y;) |old, y| old * y;
+    /// `out = c · out + y`.
+    scale_add, ScaleAdd(y; c) |old, y| c.mul_add(old, y);
+    /// `out += c · y`.
+    add_scaled, AddScaled(y; c) |old, y| c.mul_add(y, old);
+    /// `out += y · z`.
+    add_product, AddProduct(y, z;) |old, y, z| y.mul_add(z, old);
+    /// `out = x + c · y`.
+    assign_add_scaled, AssignAddScaled(x, y; c) |_old, x, y| c.mul_add(y, x);
+    /// An Euler step with a constant deviation: `out += h · a + b · w`.
+    euler_constant, EulerConstant(a, w; h, b) |old, a, w| b.mul_add(w, h.mul_add(a, old));
+    /// An Euler step with deviations: `out += h · a + b · w`.
+    euler_diagonal, EulerDiagonal(a, b, w; h) |old, a, b, w| b.mul_add(w, h.mul_add(a, old));
+    /// A Milstein step of diagonal noise: `out += scale · a + b · w + (bdb / 2)(w² - h)`.
+    milstein_diagonal, MilsteinDiagonal(a, b, bdb, w; scale, h, half)
+        |old, a, b, bdb, w| (half * bdb).mul_add(w.mul_add(w, -h), b.mul_add(w, scale.mul_add(a, old)));
+    /// A derivative-free Milstein step of diagonal noise, `shifted` being `b` one deviation away:
+    /// `out += scale · a + b · w + (shifted - b) · half_over_root · (w² - h)`.
+    milstein_diagonal_free, MilsteinDiagonalFree(a, b, shifted, w; scale, h, half_over_root)
+        |old, a, b, shifted, w| ((shifted - b) * half_over_root).mul_add(w.mul_add(w, -h), b.mul_add(w, scale.mul_add(a, old)));
+    /// `out += (a_1 + 2 a_2 + 2 a_3 + a_4) · sixth`: the last line of the classical Runge–Kutta step.
+    runge_kutta, RungeKutta(a1, a2, a3, a4; sixth, two)
+        |old, a1, a2, a3, a4| sixth.mul_add(two.mul_add(a2 + a3, a1 + a4), old);
+}

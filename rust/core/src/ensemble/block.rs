@@ -1,0 +1,168 @@
+//! One worker's memory, and the time loop of one block.
+
+use super::Control;
+use super::run::Plan;
+use crate::block::Span;
+use crate::error::{Error, Result};
+use crate::lanes::{LANE_MULTIPLE, Real};
+use crate::observe::{Block, GROUP, Recorder};
+use crate::scheme::Step;
+use crate::wiener::{Element, WienerPath};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Steps between two reports of progress.
+const REPORT: u64 = 256;
+
+/// What a worker needs to run blocks, allocated once.
+pub(super) struct Worker<'a, T: Element> {
+    plan: &'a Plan<T>,
+    control: &'a Control,
+    /// Called at every step where the run is on the calling thread: signals and progress.
+    tick: &'a dyn Fn(),
+    x: Vec<T>,
+    scratch: Vec<T>,
+    noise: WienerPath<T>,
+    recorders: Vec<Box<dyn Recorder<T> + 'a>>,
+    /// For each step at which something is recorded: (step, observer, index of the time), ascending.
+    agenda: &'a [(u64, usize, usize)],
+    alive: Vec<u64>,
+    first_bad: Vec<Option<u64>>,
+}
+
+impl<'a, T: Element> Worker<'a, T> {
+    pub(super) fn new(
+        plan: &'a Plan<T>,
+        control: &'a Control,
+        tick: &'a dyn Fn(),
+        agenda: &'a [(u64, usize, usize)],
+        width: usize,
+    ) -> Self {
+        let draws = plan.stepper.draws();
+        Self {
+            plan,
+            control,
+            tick,
+            x: vec![T::default(); plan.stepper.dim() * width],
+            scratch: vec![T::default(); plan.stepper.scratch_rows() * width],
+            noise: WienerPath::new(plan.key, plan.grid, draws, width),
+            recorders: plan.observers.iter().map(|observer| observer.recorder(width)).collect(),
+            agenda,
+            alive: Vec::with_capacity(width / GROUP as usize + 2),
+            first_bad: vec![None; width],
+        }
+    }
+
+    /// Runs paths `first..end` and commits them. Diverging paths are found at the end; the block is then run again
+    /// without them, as its noise has an address.
+    pub(super) fn run_block(&mut self, first: u64, end: u64, bad: &mut Vec<(u64, u64)>, width: usize) -> Result<()> {
+        let n = (end - first) as usize;
+        // Rows are as long as the block needs; every block but the last fills them.
+        let span = Span { n, width: n.next_multiple_of(LANE_MULTIPLE).min(width) };
+        self.alive.clear();
+        for group in first / GROUP..end.div_ceil(GROUP) {
+            let begin = first.max(group * GROUP) - group * GROUP;
+            let count = end.min((group + 1) * GROUP) - group * GROUP - begin;
+            self.alive.push((u64::MAX >> (GROUP - count)) << begin);
+        }
+        self.advance(first, span, true, false)?;
+        let d = self.plan.stepper.dim();
+        let x = &self.x[..d * span.width];
+        let finite = |p: usize| (0..d).all(|i| x[i * span.width + p].is_finite());
+        let lost: Vec<usize> = (0..n).filter(|p| !finite(*p)).collect();
+        if !lost.is_empty() {
+            if !self.plan.keep_diverged {
+                for p in &lost {
+                    let path = first + *p as u64;
+                    self.alive[(path / GROUP - first / GROUP) as usize] &= !(1 << (path % GROUP));
+                }
+            }
+            self.first_bad.fill(None);
+            self.advance(first, span, !self.plan.keep_diverged, true)?;
+            bad.extend(lost.iter().map(|p| (first + *p as u64, self.first_bad[*p].unwrap_or(self.plan.n_steps))));
+        }
+        let block = Block { first_path: first, span, alive: &self.alive };
+        for recorder in &mut self.recorders {
+            recorder.commit(&block);
+        }
+        Ok(())
+    }
+
+    fn advance(&mut self, first: u64, span: Span, record: bool, watch: bool) -> Result<()> {
+        let plan = self.plan;
+        let block = Block { first_path: first, span, alive: &self.alive };
+        let x = &mut self.x[..plan.stepper.dim() * span.width];
+        plan.initial.fill(plan.key, first, span.n, span.width, x)?;
+        self.noise.start_block(first, span.width);
+        if record {
+            for recorder in &mut self.recorders {
+                recorder.begin(&block);
+            }
+        }
+        let mut agenda = self.agenda.iter().peekable();
+        let last = plan.first_step + plan.n_steps;
+        let mut reported = 0;
+        for k in 0..=plan.n_steps {
+            if watch {
+                note_first_bad(x, span, k, &mut self.first_bad);
+            }
+            while let Some((_, observer, index)) = agenda.next_if(|(at, ..)| *at == k) {
+                if record {
+                    self.recorders[*observer].record(*index, x, &block)?;
+                }
+            }
+            if k == plan.n_steps {
+                break;
+            }
+            if self.control.is_stopped() {
+                return Err(Error::Interrupted);
+            }
+            if k - reported == REPORT {
+                self.control.advance(REPORT * span.n as u64);
+                reported = k;
+            }
+            (self.tick)();
+            let (dw, iterated, residuals) = self.noise.step(plan.first_step + k, last);
+            let t = plan.time(k);
+            let step = Step { t, h: plan.grid.h, dw, iterated, residuals, span };
+            plan.stepper.step(&step, x, &mut self.scratch)?;
+        }
+        self.control.advance((plan.n_steps - reported) * span.n as u64);
+        Ok(())
+    }
+}
+
+/// Notes step `k` for every path that is not finite and was until now.
+fn note_first_bad<T: Real>(x: &[T], span: Span, k: u64, first_bad: &mut [Option<u64>]) {
+    for (p, bad) in first_bad[..span.n].iter_mut().enumerate() {
+        if bad.is_none() && !x.iter().skip(p).step_by(span.width).all(|x| x.is_finite()) {
+            *bad = Some(k);
+        }
+    }
+}
+
+/// Hands out blocks of paths to workers, in order.
+pub(super) struct Queue {
+    next: AtomicU64,
+    end: u64,
+    width: u64,
+}
+
+impl Queue {
+    pub(super) fn new(range: (u64, u64), width: usize) -> Self {
+        Self { next: AtomicU64::new(range.0), end: range.1, width: width as u64 }
+    }
+
+    /// The next block. Blocks end at multiples of the group size, wherever the range begins.
+    pub(super) fn take(&self) -> Option<(u64, u64)> {
+        let mut bounds = (0, 0);
+        self.next
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |first| {
+                let aligned = (first / GROUP * GROUP + self.width.max(GROUP)).min(self.end);
+                // A width below the group size comes from few paths: then the block is all of them.
+                bounds = (first, aligned.min(first + self.width));
+                (first < self.end).then_some(bounds.1)
+            })
+            .is_ok()
+            .then_some(bounds)
+    }
+}

@@ -1,0 +1,71 @@
+//! Losses: functions of the parameters whose gradient drives the optimizer, for blocks of paths and for points.
+
+mod builtin;
+mod double_well;
+mod formula;
+mod function;
+mod mueller_brown;
+mod point;
+mod quadratic;
+mod quartic;
+mod rastrigin;
+mod rosenbrock;
+mod scalar_factorization;
+mod styblinski_tang;
+
+pub use builtin::Builtin;
+pub use double_well::DoubleWell;
+pub use formula::Formula;
+pub use function::FunctionLoss;
+pub use mueller_brown::MuellerBrown;
+pub use point::PointLoss;
+pub use quadratic::Quadratic;
+pub use quartic::Quartic;
+pub use rastrigin::Rastrigin;
+pub use rosenbrock::Rosenbrock;
+pub use scalar_factorization::ScalarFactorization;
+pub use styblinski_tang::StyblinskiTang;
+
+use crate::block::Span;
+use crate::error::{Error, Result};
+use crate::lanes::Real;
+
+/// A loss on blocks of paths: component `i` of lane `p` is `x[i * width + p]`, and likewise in the outputs.
+///
+/// Padding lanes may be read and written; what they hold means nothing. A loss written in closed form implements
+/// [`Formula`] instead, and has this for nothing.
+pub trait Loss<T: Real>: Send + Sync {
+    /// How many parameters.
+    fn dim(&self) -> usize;
+
+    /// The loss of every path: `out` is one row.
+    fn value(&self, _x: &[T], _out: &mut [T], _span: Span) -> Result<()> {
+        Err(Error::missing("the value of the loss"))
+    }
+
+    /// The gradient of every path: `out` has `dim` rows.
+    fn grad(&self, x: &[T], out: &mut [T], span: Span) -> Result<()>;
+
+    /// The Hessian at every path times the path's vector in `v`: `out` has `dim` rows.
+    fn hess_vec(&self, _x: &[T], _v: &[T], _out: &mut [T], _span: Span) -> Result<()> {
+        Err(Error::missing("the Hessian of the loss"))
+    }
+
+    /// Whether it may be called from the thread that called the engine only, as Python functions must.
+    fn needs_calling_thread(&self) -> bool {
+        false
+    }
+}
+
+/// Fails unless the parameter is a finite number.
+fn finite(argument: &str, x: f64) -> Result<f64> {
+    if x.is_finite() { Ok(x) } else { Err(Error::invalid(argument, format!("{x} is not a finite number"))) }
+}
+
+/// Fails unless `dim` is at least `least`.
+fn dimension(dim: usize, least: usize) -> Result<usize> {
+    if dim >= least { Ok(dim) } else { Err(Error::invalid("dim", format!("{dim}, but at least {least} is needed"))) }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,100 @@
+//! Constant covariance: isotropic, diagonal or full, possibly singular; and no noise at all.
+
+use super::{Noise, NoiseKind};
+use crate::error::Result;
+use crate::lanes::Real;
+use crate::linalg::{Matrix, cholesky};
+
+/// A constant factor of a covariance.
+#[derive(Clone, Debug)]
+pub enum Factor {
+    /// Standard deviations.
+    Diagonal(Vec<f64>),
+    /// A matrix `(d, m)`; lower triangular from a Cholesky factorisation.
+    Lower(Matrix<f64>),
+}
+
+impl Factor {
+    /// The lower factor of a positive semi-definite matrix.
+    pub fn of_covariance(cov: &Matrix<f64>) -> Result<Self> {
+        cholesky(cov, "cov").map(Factor::Lower)
+    }
+
+    /// The standard deviations of variances.
+    pub fn of_variances(variances: &[f64]) -> Self {
+        Factor::Diagonal(variances.iter().map(|v| v.sqrt()).collect())
+    }
+
+    /// The dimension `d`.
+    pub fn dim(&self) -> usize {
+        match self {
+            Factor::Diagonal(s) => s.len(),
+            Factor::Lower(l) => l.rows(),
+        }
+    }
+
+    /// The kind of noise with this factor.
+    pub fn kind(&self) -> NoiseKind {
+        match self {
+            Factor::Diagonal(_) => NoiseKind::AdditiveDiagonal,
+            Factor::Lower(_) => NoiseKind::AdditiveFull,
+        }
+    }
+
+    /// The factor times a constant.
+    pub fn scaled(&self, scale: f64) -> Self {
+        match self {
+            Factor::Diagonal(s) => Factor::Diagonal(s.iter().map(|s| scale * s).collect()),
+            Factor::Lower(l) => Factor::Lower(l.scaled(scale)),
+        }
+    }
+
+    /// As a dense matrix.
+    pub fn dense(&self) -> Matrix<f64> {
+        match self {
+            Factor::Diagonal(s) => Matrix::of_diagonal(s),
+            Factor::Lower(l) => l.clone(),
+        }
+    }
+}
+
+/// `Σ` constant.
+#[derive(Clone, Debug)]
+pub struct Gaussian(pub Factor);
+
+impl<T: Real> Noise<T> for Gaussian {
+    fn dim(&self) -> usize {
+        self.0.dim()
+    }
+    fn n_wiener(&self) -> usize {
+        self.0.dim()
+    }
+    fn kind(&self) -> NoiseKind {
+        self.0.kind()
+    }
+    fn constant(&self) -> Option<&Factor> {
+        Some(&self.0)
+    }
+    fn has_jacobian(&self) -> bool {
+        true
+    }
+}
+
+/// No noise.
+#[derive(Clone, Debug)]
+pub struct Zero(pub usize);
+
+impl<T: Real> Noise<T> for Zero {
+    fn dim(&self) -> usize {
+        self.0
+    }
+    fn n_wiener(&self) -> usize {
+        0
+    }
+    fn kind(&self) -> NoiseKind {
+        NoiseKind::None
+    }
+    fn has_jacobian(&self) -> bool {
+        true
+    }
+}

@@ -1,0 +1,164 @@
+//! `Σ(x) = (loss(x) + floor) · cov`: noise that vanishes with the loss.
+
+use super::{Factor, Noise, NoiseKind};
+use crate::block::Span;
+use crate::error::Result;
+use crate::lanes::{Kernel, Number, Real, Simd, Vector, dispatch};
+use crate::linalg::Matrix;
+use crate::loss::Loss;
+use std::sync::Arc;
+
+/// A constant covariance times the loss above a floor. A negative product has no root: its lane becomes NaN, a
+/// divergence of that path.
+pub struct LossScaled<T: Real> {
+    loss: Arc<dyn Loss<T>>,
+    factor: Factor,
+    dense: Matrix<f64>,
+    floor: f64,
+}
+
+impl<T: Real> LossScaled<T> {
+    /// The noise of `loss` with the factor of `cov`.
+    pub fn new(loss: Arc<dyn Loss<T>>, factor: Factor, floor: f64) -> Self {
+        Self { loss, dense: factor.dense(), factor, floor }
+    }
+}
+
+/// Turns loss values, in the last row of `rows`, into rows `c_r · scale · sqrt(loss + floor)`.
+struct Spread<'a, T> {
+    coefficients: &'a [f64],
+    floor: f64,
+    scale: T,
+    rows: &'a mut [T],
+    width: usize,
+}
+
+impl<T: Real> Kernel for Spread<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self) {
+        let Self { coefficients, floor, scale, rows, width } = self;
+        let lanes = <T::V<S> as Vector>::LANES;
+        let last = (coefficients.len() - 1) * width;
+        let floor = <T::V<S>>::constant(floor);
+        let scale = <T::V<S>>::splat(scale);
+        for p in (0..width).step_by(lanes) {
+            // SAFETY: `rows` holds as many rows of `width` elements as there are coefficients; the values are read
+            // before the last row is overwritten.
+            unsafe {
+                let root = scale * (<T::V<S>>::load(rows.as_ptr().add(last + p)) + floor).sqrt();
+                for (r, c) in coefficients.iter().enumerate() {
+                    (<T::V<S>>::constant(*c) * root).store(rows.as_mut_ptr().add(r * width + p));
+                }
+            }
+        }
+    }
+}
+
+/// `∂S_ij/∂x_k = c_ij ∂_k loss / (2 sqrt(loss + floor))`.
+struct Slopes<'a, T> {
+    coefficients: &'a [f64],
+    floor: f64,
+    scale: T,
+    value: &'a [T],
+    grad: &'a [T],
+    rows: &'a mut [T],
+    dim: usize,
+    width: usize,
+}
+
+impl<T: Real> Kernel for Slopes<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self) {
+        let Self { coefficients, floor, scale, value, grad, rows, dim, width } = self;
+        let lanes = <T::V<S> as Vector>::LANES;
+        let floor = <T::V<S>>::constant(floor);
+        let half = <T::V<S>>::splat(scale) * <T::V<S>>::constant(0.5);
+        for p in (0..width).step_by(lanes) {
+            // SAFETY: `grad` holds `dim` rows, `rows` one block of `dim` rows a coefficient, each `width` long.
+            unsafe {
+                let root = (<T::V<S>>::load(value.as_ptr().add(p)) + floor).sqrt();
+                let slope = half / root;
+                for (r, c) in coefficients.iter().enumerate() {
+                    let c = <T::V<S>>::constant(*c) * slope;
+                    for k in 0..dim {
+                        let g = <T::V<S>>::load(grad.as_ptr().add(k * width + p));
+                        (c * g).store(rows.as_mut_ptr().add((r * dim + k) * width + p));
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl<T: Real> LossScaled<T> {
+    fn coefficients(&self) -> &[f64] {
+        match &self.factor {
+            Factor::Diagonal(s) => s,
+            Factor::Lower(l) => l.as_slice(),
+        }
+    }
+
+    fn spread(&self, x: &[T], scale: T, rows: &mut [T], span: Span) -> Result<()> {
+        let coefficients = self.coefficients();
+        let last = (coefficients.len() - 1) * span.width;
+        self.loss.value(x, &mut rows[last..last + span.width], span)?;
+        dispatch(Spread { coefficients, floor: self.floor, scale, rows, width: span.width });
+        Ok(())
+    }
+}
+
+impl<T: Real> Noise<T> for LossScaled<T> {
+    fn dim(&self) -> usize {
+        self.factor.dim()
+    }
+    fn n_wiener(&self) -> usize {
+        self.factor.dim()
+    }
+    fn kind(&self) -> NoiseKind {
+        match self.factor {
+            _ if self.factor.dim() == 1 => NoiseKind::Scalar,
+            Factor::Diagonal(_) => NoiseKind::DiagonalCoupled,
+            Factor::Lower(_) => NoiseKind::Full,
+        }
+    }
+    fn has_jacobian(&self) -> bool {
+        true
+    }
+    fn diagonal(&self, x: &[T], scale: T, b: &mut [T], span: Span) -> Result<()> {
+        self.spread(x, scale, b, span)
+    }
+    fn factor(&self, x: &[T], scale: T, f: &mut [T], span: Span) -> Result<()> {
+        match &self.factor {
+            Factor::Lower(_) => self.spread(x, scale, f, span),
+            Factor::Diagonal(_) => {
+                let d = self.factor.dim();
+                self.spread(x, scale, &mut f[..d * span.width], span)?;
+                super::spread_diagonal(f, d, span.width);
+                Ok(())
+            }
+        }
+    }
+    fn jacobian(&self, x: &[T], scale: T, j: &mut [T], scratch: &mut [T], span: Span) -> Result<()> {
+        let d = self.factor.dim();
+        let width = span.width;
+        let (grad, value) = scratch.split_at_mut(d * width);
+        self.loss.grad(x, grad, span)?;
+        self.loss.value(x, &mut value[..width], span)?;
+        dispatch(Slopes {
+            coefficients: self.dense.as_slice(),
+            floor: self.floor,
+            scale,
+            value,
+            grad,
+            rows: j,
+            dim: d,
+            width,
+        });
+        Ok(())
+    }
+    fn needs_calling_thread(&self) -> bool {
+        self.loss.needs_calling_thread()
+    }
+}

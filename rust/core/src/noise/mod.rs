@@ -1,0 +1,63 @@
+//! The covariance of the gradient noise of one example: one file a model.
+
+mod affine_diagonal;
+mod gaussian;
+mod kind;
+mod loss_scaled;
+
+pub use affine_diagonal::AffineDiagonal;
+pub use gaussian::{Factor, Gaussian, Zero};
+pub use kind::NoiseKind;
+pub use loss_scaled::LossScaled;
+
+use crate::block::Span;
+use crate::error::{Error, Result};
+use crate::lanes::Real;
+
+/// A noise model `Σ(x) = S(x) S(x)ᵀ` on blocks of paths: component `i` of lane `p` is `x[i * width + p]`.
+///
+/// Which methods a model answers follows from its [`NoiseKind`]: additive kinds give `constant`, diagonal kinds give
+/// `diagonal`, the others `factor`. Every method multiplies its result by `scale`, the constant of the dynamics.
+pub trait Noise<T: Real>: Send + Sync {
+    /// Parameters `d`.
+    fn dim(&self) -> usize;
+    /// Wiener processes `m`.
+    fn n_wiener(&self) -> usize;
+    /// What the factor looks like.
+    fn kind(&self) -> NoiseKind;
+    /// The constant factor of an additive model.
+    fn constant(&self) -> Option<&Factor> {
+        None
+    }
+    /// Standard deviations, `d` rows.
+    fn diagonal(&self, _x: &[T], _scale: T, _b: &mut [T], _span: Span) -> Result<()> {
+        Err(Error::missing("the standard deviations of the noise"))
+    }
+    /// Whether derivatives of the factor are known.
+    fn has_jacobian(&self) -> bool;
+    /// For kind `Diagonal`: the standard deviations and, in `bdb`, `b_i ∂b_i/∂x_i` (both scaled: `bdb` by `scale²`).
+    fn diagonal_milstein(&self, _x: &[T], _scale: T, _b: &mut [T], _bdb: &mut [T], _span: Span) -> Result<()> {
+        Err(Error::missing("the jacobian of the noise"))
+    }
+    /// The factor, `d·m` rows, entry (i, j) in row `i·m + j`.
+    fn factor(&self, _x: &[T], _scale: T, _f: &mut [T], _span: Span) -> Result<()> {
+        Err(Error::missing("the factor of the noise"))
+    }
+    /// `∂S_ij/∂x_k` in row `(i·m + j)·d + k`; `scratch` holds `d + 1` rows.
+    fn jacobian(&self, _x: &[T], _scale: T, _j: &mut [T], _scratch: &mut [T], _span: Span) -> Result<()> {
+        Err(Error::missing("the jacobian of the noise"))
+    }
+    /// Whether it calls Python, and so must run on the calling thread.
+    fn needs_calling_thread(&self) -> bool {
+        false
+    }
+}
+
+/// Moves `d` rows of standard deviations to the diagonal of a factor of `d·d` rows, zeros elsewhere.
+pub fn spread_diagonal<T: Real>(f: &mut [T], d: usize, width: usize) {
+    for i in (0..d).rev() {
+        f.copy_within(i * width..(i + 1) * width, i * (d + 1) * width);
+        let end = if i + 1 < d { (i + 1) * (d + 1) * width } else { d * d * width };
+        f[(i * (d + 1) + 1) * width..end].fill(T::default());
+    }
+}

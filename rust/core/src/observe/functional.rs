@@ -1,0 +1,86 @@
+//! Means of a function of the state: the loss, or any function of the user's.
+
+use super::moments::{Sink, SinkRecorder};
+use super::sums::Forest;
+use super::{Block, Observer, Recorder};
+use crate::block::Span;
+use crate::error::Result;
+use crate::lanes::Real;
+use crate::loss::Loss;
+use std::sync::Arc;
+
+/// A real function of the state of a path.
+pub trait Functional<T: Real>: Send + Sync {
+    /// One value a lane.
+    fn evaluate(&self, x: &[T], out: &mut [T], span: Span) -> Result<()>;
+    /// Whether it calls Python, and so must run on the calling thread.
+    fn needs_calling_thread(&self) -> bool {
+        false
+    }
+}
+
+/// The loss as a functional.
+pub struct LossValue<T: Real>(pub Arc<dyn Loss<T>>);
+
+impl<T: Real> Functional<T> for LossValue<T> {
+    fn evaluate(&self, x: &[T], out: &mut [T], span: Span) -> Result<()> {
+        self.0.value(x, out, span)
+    }
+    fn needs_calling_thread(&self) -> bool {
+        self.0.needs_calling_thread()
+    }
+}
+
+/// Moments of a functional.
+pub struct FunctionalMoments<T: Real> {
+    at: Vec<u64>,
+    function: Box<dyn Functional<T>>,
+    sink: Sink,
+}
+
+impl<T: Real> FunctionalMoments<T> {
+    /// At these steps, of an ensemble of `n_paths`.
+    pub fn new(at: Vec<u64>, n_paths: u64, function: Box<dyn Functional<T>>) -> Self {
+        let sink = Sink::new(n_paths, at.len(), 1, false);
+        Self { at, function, sink }
+    }
+
+    /// What was recorded.
+    pub fn forest(&self) -> Forest {
+        self.sink.forest()
+    }
+}
+
+impl<T: Real> Observer<T> for FunctionalMoments<T> {
+    fn at(&self) -> &[u64] {
+        &self.at
+    }
+    fn recorder(&self, width: usize) -> Box<dyn Recorder<T> + '_> {
+        let values = vec![T::default(); width];
+        Box::new(FunctionalRecorder { function: self.function.as_ref(), values, sums: self.sink.recorder() })
+    }
+    fn needs_calling_thread(&self) -> bool {
+        self.function.needs_calling_thread()
+    }
+}
+
+struct FunctionalRecorder<'a, T: Real> {
+    function: &'a dyn Functional<T>,
+    values: Vec<T>,
+    sums: SinkRecorder<'a>,
+}
+
+impl<T: Real> Recorder<T> for FunctionalRecorder<'_, T> {
+    fn begin(&mut self, block: &Block<'_>) {
+        self.sums.begin(block);
+    }
+    fn record(&mut self, k: usize, x: &[T], block: &Block<'_>) -> Result<()> {
+        let values = &mut self.values[..block.span.width];
+        self.function.evaluate(x, values, block.span)?;
+        self.sums.record(k, values, block);
+        Ok(())
+    }
+    fn commit(&mut self, block: &Block<'_>) {
+        self.sums.commit(block);
+    }
+}

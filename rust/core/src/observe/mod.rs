@@ -1,0 +1,70 @@
+//! Observers fold blocks of paths into statistics while they run: one file a statistic.
+
+mod functional;
+mod histogram;
+mod moments;
+mod snapshots;
+mod sums;
+
+pub use functional::{Functional, FunctionalMoments, LossValue};
+pub use histogram::Histogram;
+pub use moments::Moments;
+pub use snapshots::Snapshots;
+pub use sums::{Forest, GROUP, Stats};
+
+use crate::block::Span;
+use crate::error::Result;
+use crate::lanes::Real;
+
+/// A block of consecutive paths, and which of them count.
+#[derive(Clone, Copy, Debug)]
+pub struct Block<'a> {
+    /// Index of lane 0 in the ensemble.
+    pub first_path: u64,
+    /// Lanes that are paths, and the stride.
+    pub span: Span,
+    /// Paths that do not diverge: one word for each group of 64 that the block touches, bit `path % 64`.
+    pub alive: &'a [u64],
+}
+
+impl Block<'_> {
+    /// The groups it touches: group number, lanes, and the mask of those that count.
+    pub fn groups(&self) -> impl Iterator<Item = (u64, std::ops::Range<usize>, u64)> + '_ {
+        let (first, n) = (self.first_path, self.span.n as u64);
+        self.alive.iter().enumerate().map(move |(k, alive)| {
+            let group = first / GROUP + k as u64;
+            let begin = (group * GROUP).max(first) - first;
+            let end = ((group + 1) * GROUP - first).min(n);
+            (group, begin as usize..end as usize, *alive)
+        })
+    }
+
+    /// Whether lane `p` counts.
+    pub fn is_alive(&self, p: usize) -> bool {
+        let path = self.first_path + p as u64;
+        let word = self.alive[(path / GROUP - self.first_path / GROUP) as usize];
+        word >> (path % GROUP) & 1 == 1
+    }
+}
+
+/// A statistic of the ensemble at some steps.
+pub trait Observer<T: Real>: Send + Sync {
+    /// The steps, counted from the start of the run, in ascending order.
+    fn at(&self) -> &[u64];
+    /// What one worker uses; made once, not per block.
+    fn recorder(&self, width: usize) -> Box<dyn Recorder<T> + '_>;
+    /// Whether it calls Python, and so must run on the calling thread.
+    fn needs_calling_thread(&self) -> bool {
+        false
+    }
+}
+
+/// Records one block at a time; what it recorded counts only once committed.
+pub trait Recorder<T: Real> {
+    /// Forgets an uncommitted block.
+    fn begin(&mut self, block: &Block<'_>);
+    /// The block's state `x` at the `k`-th step of [`Observer::at`].
+    fn record(&mut self, k: usize, x: &[T], block: &Block<'_>) -> Result<()>;
+    /// Folds the block into the statistic.
+    fn commit(&mut self, block: &Block<'_>);
+}

@@ -1,0 +1,172 @@
+//! Box–Muller: the four words of a block into two `f64` or four `f32` normals.
+//!
+//! f64: with A = w0 << 32 | w1 and B = w2 << 32 | w3, the radius comes from u = 2 - 1.(top 52 bits of A), in (0, 1]; the
+//! angle pi x from the low 52 bits of B, x = (those + 1/2) 2^-52 - 1/2, symmetric in (-1/2, 1/2); the sign of the cosine
+//! from B's top bit. Slot 0 is the cosine's, slot 1 the sine's.
+//!
+//! f32: the pair (w0, w1) gives slots 0 and 1, the pair (w2, w3) slots 2 and 3. With (a, b) the pair: u = (a + 1) 2^-32,
+//! in (0, 1]; x = b' 2^-32 + 2^-33 with b' the low 31 bits of b, shifted left by one and read as signed; the sign of the
+//! cosine from b's top bit.
+//!
+//! The coefficients are minimax fits by `tools/fit_polynomials.py`, relative errors in the comments.
+
+use crate::lanes::math::polynomial;
+use crate::lanes::{Bits, Float, Number, Simd};
+use std::f64::consts::PI;
+
+/// 1/c by round(16 z) mod 16 for z in [0.75, 1.5), c in the middle of the bin; exactly 1 round z = 1.
+const INVERSE_16: [f64; 16] = [
+    1.0,
+    0.9411764705882353,
+    0.8888888888888888,
+    0.8421052631578947,
+    0.8,
+    0.7619047619047619,
+    0.7272727272727273,
+    0.6956521739130435,
+    0.6736842105263158,
+    1.0,
+    1.0,
+    1.0,
+    1.3061224489795917,
+    1.2307692307692308,
+    1.1428571428571428,
+    1.0666666666666667,
+];
+/// 2 log of the above: -2 log c.
+const LOG_16: [f64; 16] = [
+    0.0,
+    -0.12124924363286971,
+    -0.23556607131276702,
+    -0.34370051385331857,
+    -0.4462871026284194,
+    -0.5438674309672836,
+    -0.6369074622370692,
+    -0.725810987378737,
+    -0.789987616481738,
+    0.0,
+    0.0,
+    0.0,
+    0.5341255704980903,
+    0.4152787295564891,
+    0.26706278524904514,
+    0.12907704227514233,
+];
+/// 1/c by round(8 z) mod 8, for f32.
+const INVERSE_8: [f32; 8] = [1.0, 0.8888889, 0.8, 0.72727275, 0.68085104, 1.0, 1.28, 1.1428572];
+/// 2 log of the above.
+const LOG_8: [f32; 8] = [0.0, -0.23556605, -0.44628707, -0.6369074, -0.76882344, 0.0, 0.4937201, 0.26706287];
+
+/// -2 log u of `f64` lanes in (0, 1]: never negative, and 0 at 1, because the bin round 1 has c = 1.
+#[inline(always)]
+fn minus_two_log64<S: Simd>(u: S::F64) -> S::F64 {
+    let (k, z) = S::split_f64(u);
+    // 1.5 * 2^48: the sum's last bit is worth 1/16
+    let bin = (z + S::F64::constant(422_212_465_065_984.0)).to_bits();
+    let (inverse, log) = (S::lookup16(bin, &INVERSE_16), S::lookup16(bin, &LOG_16));
+    let r = z.mul_add(inverse, S::F64::constant(-1.0));
+    let base = k.mul_add(S::F64::constant(-2.0 * std::f64::consts::LN_2), log);
+    // -2 log(1 + r) / r on |r| <= 0.0385, error 7.4e-17
+    let p = polynomial!(r; -2.0, 0.9999999999999661, -0.6666666666665868, 0.5000000003047397, -0.40000000044290746,
+        0.3333325922740082, -0.2857134326518098, 0.2506672298322378, -0.22288941579770052);
+    r.mul_add(p, base)
+}
+
+/// -2 log u of `f32` lanes in (0, 1].
+#[inline(always)]
+fn minus_two_log32<S: Simd>(u: S::F32) -> S::F32 {
+    let (k, z) = S::split_f32(u);
+    // 1.5 * 2^20: the sum's last bit is worth 1/8
+    let bin = (z + S::F32::constant(1_572_864.0)).to_bits();
+    let (inverse, log) = (S::lookup8(bin, &INVERSE_8), S::lookup8(bin, &LOG_8));
+    let r = z.mul_add(inverse, S::F32::constant(-1.0));
+    let base = k.mul_add(S::F32::constant(-2.0 * std::f64::consts::LN_2), log);
+    // on |r| <= 0.0715, error 2.1e-8
+    let p = polynomial!(r; -2.0, 0.99999726, -0.66666275, 0.5021345, -0.40213573);
+    r.mul_add(p, base)
+}
+
+/// sin(pi x) and cos(pi x) of `f64` lanes, |x| <= 1/2.
+#[inline(always)]
+fn sin_cos_pi64<F: Float>(x: F) -> (F, F) {
+    let v = x * x;
+    // the factor 1/4 - x^2, rounded once, keeps the relative accuracy of the cosine near its zeros
+    let w = (-x).mul_add(x, F::constant(0.25));
+    // sin(pi x) / x and cos(pi x) / (1/4 - x^2), errors 4.0e-17 and 3.9e-17
+    let s = polynomial!(v; PI, -5.167712780049969, 2.550164039877294, -0.5992645293187383,
+        0.0821458865698933, -0.007370430478766603, 0.00046629968878758463, -2.190318544831875e-05,
+        7.694727554924751e-07);
+    let c = polynomial!(v; 4.0, -3.7392088021786822, 1.2780132969493234, -0.22899788751887054, 0.02533096959102438,
+        -0.001903669690950272, 0.00010351520907094312, -4.131827922960101e-06);
+    (x * s, w * c)
+}
+
+/// sin(pi x) and cos(pi x) of `f32` lanes, |x| <= 1/2.
+#[inline(always)]
+fn sin_cos_pi32<F: Float>(x: F) -> (F, F) {
+    let v = x * x;
+    let w = (-x).mul_add(x, F::constant(0.25));
+    // errors 4.3e-8 and 7e-9
+    let s = polynomial!(v; PI, -5.16771, 2.5500698, -0.5982421, 0.07756039);
+    let c = polynomial!(v; 4.0, -3.739208, 1.2779897, -0.22873855, 0.024154097);
+    (x * s, w * c)
+}
+
+/// The low halves of two lanes joined: `high << 32 | low`.
+#[inline(always)]
+fn join<B: Bits>(high: B, low: B) -> B {
+    B::splat(0xffff_ffff).pick(low, high.shift_left(32))
+}
+
+/// The number 1.(low 52 bits), in [1, 2).
+#[inline(always)]
+fn one_to_two<F: Float>(mantissa: F::Bits) -> F {
+    F::from_bits(mantissa.or(F::Bits::splat(0x3ff << 52)))
+}
+
+/// Two normals from the words of a block (high halves ignored).
+#[inline(always)]
+pub fn normals64<S: Simd>(w: [S::U64; 4], variance: S::F64) -> [S::F64; 2] {
+    let u = S::F64::constant(2.0) - one_to_two::<S::F64>(join(w[0], w[1]).shift_right(12));
+    let radius = (minus_two_log64::<S>(u) * variance).sqrt();
+    let mantissa = S::U64::splat((1 << 52) - 1).pick(join(w[2], w[3]), S::U64::splat(0x3ff << 52));
+    // both sums are exact
+    let x = S::F64::from_bits(mantissa) - S::F64::constant(1.5) + S::F64::constant(f64::EPSILON / 2.0);
+    let (sin, cos) = sin_cos_pi64(x);
+    let signed = (radius * cos).to_bits().xor_masked(w[2].shift_left(32), S::U64::splat(1 << 63));
+    [S::F64::from_bits(signed), radius * sin]
+}
+
+/// Two normals from a pair of words.
+#[inline(always)]
+fn pair32<S: Simd>(a: S::U32, b: S::U32, variance: S::F32) -> [S::F32; 2] {
+    let unit = S::F32::constant(1.0 / 4_294_967_296.0);
+    let u = S::unsigned_to_f32(a).mul_add(unit, unit);
+    let radius = (minus_two_log32::<S>(u) * variance).sqrt();
+    let x = S::signed_to_f32(b.shift_left(1)).mul_add(unit, S::F32::constant(0.5 / 4_294_967_296.0));
+    let (sin, cos) = sin_cos_pi32(x);
+    let signed = (radius * cos).to_bits().xor_masked(b, S::U32::splat(1 << 31));
+    [S::F32::from_bits(signed), radius * sin]
+}
+
+/// Four normals from the words of a block, for the even and the odd paths.
+#[inline(always)]
+pub fn normals32<S: Simd>(even: [S::U64; 4], odd: [S::U64; 4], variance: S::F32) -> [S::F32; 4] {
+    let (w0, w1) = (S::interleave(even[0], odd[0]), S::interleave(even[1], odd[1]));
+    let (w2, w3) = (S::interleave(even[2], odd[2]), S::interleave(even[3], odd[3]));
+    let ([n0, n1], [n2, n3]) = (pair32::<S>(w0, w1, variance), pair32::<S>(w2, w3, variance));
+    [n0, n1, n2, n3]
+}
+
+/// A uniform in (0, 1) from the top 52 bits of `high << 32 | low`.
+#[inline(always)]
+fn uniform<S: Simd>(high: S::U64, low: S::U64) -> S::F64 {
+    let m = one_to_two::<S::F64>(join(high, low).shift_right(12));
+    m - S::F64::constant(1.0) + S::F64::constant(f64::EPSILON / 2.0)
+}
+
+/// Two uniforms in (0, 1), from A and from B.
+#[inline(always)]
+pub fn uniforms<S: Simd>(w: [S::U64; 4]) -> [S::F64; 2] {
+    [uniform::<S>(w[0], w[1]), uniform::<S>(w[2], w[3])]
+}

@@ -1,0 +1,95 @@
+//! Euler–Maruyama: `X' = X + a h + b ΔW`. Also the discrete SGD with Gaussian noise, which is this with `h = lr`.
+
+use super::{Draws, Step, Stepper};
+use crate::dynamics::Sde;
+use crate::elementwise::{add_product, add_scaled, euler_constant, euler_diagonal};
+use crate::error::Result;
+use crate::lanes::Real;
+use crate::linalg::Dense;
+use crate::noise::{Factor, NoiseKind};
+use std::sync::Arc;
+
+/// How the noise enters, decided once.
+enum Diffusion<T: Real> {
+    None,
+    Deviations(Vec<f64>),
+    Constant(Dense<T>),
+    Diagonal,
+    Full,
+}
+
+/// The Euler–Maruyama scheme.
+pub struct EulerMaruyama<T: Real> {
+    sde: Arc<dyn Sde<T>>,
+    diffusion: Diffusion<T>,
+}
+
+impl<T: Real> EulerMaruyama<T> {
+    /// Integrates `sde`.
+    pub fn new(sde: Arc<dyn Sde<T>>) -> Self {
+        let diffusion = match (sde.constant(), sde.kind()) {
+            (_, NoiseKind::None) => Diffusion::None,
+            (Some(Factor::Diagonal(s)), _) => Diffusion::Deviations(s.clone()),
+            (Some(Factor::Lower(l)), _) => Diffusion::Constant(Dense::lower(l)),
+            (None, kind) if kind.is_diagonal() => Diffusion::Diagonal,
+            _ => Diffusion::Full,
+        };
+        Self { sde, diffusion }
+    }
+}
+
+impl<T: Real> Stepper<T> for EulerMaruyama<T> {
+    fn dim(&self) -> usize {
+        self.sde.dim()
+    }
+    fn draws(&self) -> Draws {
+        Draws { wiener: self.sde.n_wiener(), ..Draws::default() }
+    }
+    fn scratch_rows(&self) -> usize {
+        let d = self.sde.dim();
+        match self.diffusion {
+            Diffusion::None | Diffusion::Deviations(_) | Diffusion::Constant(_) => 2 * d,
+            Diffusion::Diagonal => 3 * d,
+            Diffusion::Full => 2 * d + d * self.sde.n_wiener(),
+        }
+    }
+    fn step(&self, step: &Step<'_, T>, x: &mut [T], scratch: &mut [T]) -> Result<()> {
+        let Step { t, h, dw, span, .. } = *step;
+        let width = span.width;
+        let (a, rest) = scratch.split_at_mut(x.len());
+        let (work, b) = rest.split_at_mut(x.len());
+        let c = h * self.sde.drift_scale();
+        self.sde.drift(t, x, a, work, span)?;
+        match &self.diffusion {
+            Diffusion::None => add_scaled(x, a, c),
+            Diffusion::Deviations(s) => {
+                for (i, s) in s.iter().enumerate() {
+                    let row = i * width..(i + 1) * width;
+                    euler_constant(&mut x[row.clone()], &a[row.clone()], &dw[row], c, *s);
+                }
+            }
+            Diffusion::Constant(factor) => {
+                add_scaled(x, a, c);
+                factor.add_apply(dw, x, span)?;
+            }
+            Diffusion::Diagonal => {
+                self.sde.diagonal(t, x, b, span)?;
+                euler_diagonal(x, a, b, dw, c);
+            }
+            Diffusion::Full => {
+                self.sde.factor(t, x, b, span)?;
+                add_scaled(x, a, c);
+                let m = self.sde.n_wiener();
+                for (i, row) in x.chunks_exact_mut(width).enumerate() {
+                    for j in 0..m {
+                        add_product(row, &b[(i * m + j) * width..], &dw[j * width..]);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+    fn needs_calling_thread(&self) -> bool {
+        self.sde.needs_calling_thread()
+    }
+}

@@ -1,0 +1,59 @@
+//! Exact steps of linear equations with additive noise, drawn jointly with the Wiener increment.
+
+use super::{Draws, Step, Stepper};
+use crate::dynamics::Sde;
+use crate::error::{Error, Result};
+use crate::lanes::Real;
+use crate::linalg::{Dense, Matrix, cholesky, ou_step};
+
+/// `X' = mean + Φ (X - mean) + G ΔW + R ξ`.
+///
+/// The stochastic integral `I = ∫ e^{-A(h-s)} S dW` and the increment are jointly Gaussian: `G ΔW` is the conditional
+/// mean of `I` with `G = K S / h`, `K = ∫ e^{-As} ds`, and `R Rᵀ` its conditional covariance.
+pub struct ExactOrnsteinUhlenbeck<T: Real> {
+    propagator: Dense<T>,
+    mean: Vec<T>,
+    from_increment: Dense<T>,
+    residual: Dense<T>,
+}
+
+impl<T: Real> ExactOrnsteinUhlenbeck<T> {
+    /// Steps of length `h` of `sde`, which must be linear.
+    pub fn new(sde: &dyn Sde<T>, h: f64) -> Result<Self> {
+        let linear = sde.linear().ok_or_else(|| {
+            Error::invalid(
+                "method",
+                "ornstein_uhlenbeck needs a linear drift and additive noise, and this drift is not linear; \
+                 euler_maruyama takes any drift",
+            )
+        })?;
+        let factor = linear.factor.dense();
+        let exact = ou_step(&linear.rate, &factor.congruence(&Matrix::identity(factor.cols())), h)?;
+        Ok(Self {
+            propagator: Dense::new(&exact.phi),
+            mean: linear.mean.iter().map(|x| T::from_f64(*x)).collect(),
+            from_increment: Dense::new(&exact.integral.times(&factor).scaled(1.0 / h)),
+            residual: Dense::lower(&cholesky(&exact.residual_cov, "cov")?),
+        })
+    }
+}
+
+impl<T: Real> Stepper<T> for ExactOrnsteinUhlenbeck<T> {
+    fn dim(&self) -> usize {
+        self.mean.len()
+    }
+    fn draws(&self) -> Draws {
+        Draws { wiener: self.mean.len(), iterated: false, residuals: self.mean.len() }
+    }
+    fn scratch_rows(&self) -> usize {
+        self.mean.len()
+    }
+    fn step(&self, step: &Step<'_, T>, x: &mut [T], scratch: &mut [T]) -> Result<()> {
+        let next = &mut scratch[..x.len()];
+        self.propagator.apply_centered_onto(x, &self.mean, &self.mean, next, step.span)?;
+        self.from_increment.add_apply(step.dw, next, step.span)?;
+        self.residual.add_apply(step.residuals, next, step.span)?;
+        x.copy_from_slice(next);
+        Ok(())
+    }
+}

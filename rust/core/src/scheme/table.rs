@@ -1,0 +1,99 @@
+//! What each scheme can do, as data: the public table of methods, and the source of the convergence tests.
+
+use crate::error::{Error, Result};
+use crate::noise::NoiseKind;
+
+/// A scheme's row.
+#[derive(Clone, Copy, Debug)]
+pub struct Method {
+    /// Its name in the public interface.
+    pub name: &'static str,
+    /// Strong order; None where the notion does not apply. With additive noise see `strong_additive`.
+    pub strong: Option<f64>,
+    /// Strong order where the noise is additive.
+    pub strong_additive: Option<f64>,
+    /// Weak order.
+    pub weak: Option<f64>,
+    /// Order of the stationary law.
+    pub stationary: Option<f64>,
+    /// Itô, Stratonovich, or none.
+    pub calculus: &'static str,
+    /// The noise kinds it takes.
+    pub noise_kinds: &'static [NoiseKind],
+    /// Normals drawn in a step of `m` Wiener processes, in words.
+    pub normals_per_step: &'static str,
+    /// Where it is published.
+    pub source: &'static str,
+}
+
+use NoiseKind::{AdditiveDiagonal, AdditiveFull, Commutative, Diagonal, DiagonalCoupled, Full, None as NoNoise, Scalar};
+
+/// Every scheme. Orders of exact schemes are infinite.
+pub const METHODS: &[Method] = &[
+    Method {
+        name: "rk4",
+        strong: Some(4.0),
+        strong_additive: None,
+        weak: Some(4.0),
+        stationary: None,
+        calculus: "none",
+        noise_kinds: &[NoNoise],
+        normals_per_step: "0",
+        source: "Kutta 1901",
+    },
+    Method {
+        name: "euler_maruyama",
+        strong: Some(0.5),
+        strong_additive: Some(1.0),
+        weak: Some(1.0),
+        stationary: Some(1.0),
+        calculus: "ito",
+        noise_kinds: &[NoNoise, AdditiveDiagonal, AdditiveFull, Diagonal, DiagonalCoupled, Scalar, Commutative, Full],
+        normals_per_step: "m",
+        source: "Maruyama 1955; Kloeden & Platen 1992, section 10.2",
+    },
+    Method {
+        name: "milstein",
+        strong: Some(1.0),
+        strong_additive: Some(1.0),
+        weak: Some(1.0),
+        stationary: Some(1.0),
+        calculus: "ito",
+        noise_kinds: &[AdditiveDiagonal, AdditiveFull, Diagonal, DiagonalCoupled, Scalar, Commutative, Full],
+        normals_per_step: "m; with Levy areas m + m(2p + 1) + m(m-1)/2, p terms",
+        source: "Milstein 1974; Kloeden & Platen 1992, sections 10.3 and 11.1; areas: Mrongowius & Roessler 2022",
+    },
+    Method {
+        name: "ornstein_uhlenbeck",
+        strong: Some(f64::INFINITY),
+        strong_additive: Some(f64::INFINITY),
+        weak: Some(f64::INFINITY),
+        stationary: Some(f64::INFINITY),
+        calculus: "ito",
+        noise_kinds: &[AdditiveDiagonal, AdditiveFull],
+        normals_per_step: "m + d",
+        source: "exact; Van Loan 1978",
+    },
+];
+
+/// The row of that name.
+pub fn find(name: &str) -> Result<&'static Method> {
+    METHODS.iter().find(|method| method.name == name).ok_or_else(|| {
+        let names: Vec<_> = METHODS.iter().map(|method| method.name).collect();
+        Error::invalid("method", format!("got {name:?}, expected one of {}", names.join(", ")))
+    })
+}
+
+impl Method {
+    /// Refuses a noise kind that the scheme does not take, naming the schemes that would.
+    pub fn check(&self, kind: NoiseKind) -> Result<()> {
+        if self.noise_kinds.contains(&kind) {
+            return Ok(());
+        }
+        let able: Vec<_> = METHODS.iter().filter(|m| m.noise_kinds.contains(&kind)).map(|m| m.name).collect();
+        Err(Error::invalid(
+            "method",
+            format!("{} does not take noise of kind {:?}; these do: {}", self.name, kind.name(), able.join(", ")),
+        ))
+    }
+}

@@ -1,0 +1,234 @@
+//! The Wiener path of a block: increments on the grid of steps, composed of the cells of `wiener_dt`.
+//!
+//! Whatever scheme reads it, the path of a lane depends on the key, the path's index, `wiener_dt`, the number of
+//! Wiener processes, the law of the increments and the element type alone.
+
+mod area;
+
+pub use area::{LevyArea, terms};
+
+use crate::elementwise::{add_product, add_scaled};
+use crate::lanes::Real;
+use crate::rng::{Address, Tag, fill_normals, fill_normals_f32, fill_signs, normals_per_block};
+use crate::scheme::Draws;
+
+/// The law of the increments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Increments {
+    /// Normals of the element type's precision.
+    Gaussian,
+    /// Normals of single precision, whatever the element type: half the cost, tails end at 6.66 standard deviations.
+    GaussianF32,
+    /// `±sqrt(h)`: enough for expectations at weak order 1.
+    TwoPoint,
+}
+
+/// Element types differ in how they take normals of single precision.
+pub trait Element: Real {
+    /// Fills rows with normals of single precision; four a generator block.
+    fn fill_single(at: Address, blocks: std::ops::Range<u64>, variance: f64, width: usize, out: &mut [Self]);
+}
+
+impl Element for f64 {
+    fn fill_single(at: Address, blocks: std::ops::Range<u64>, variance: f64, width: usize, out: &mut [Self]) {
+        fill_normals_f32(at, blocks, variance, width, out);
+    }
+}
+
+impl Element for f32 {
+    fn fill_single(at: Address, blocks: std::ops::Range<u64>, variance: f64, width: usize, out: &mut [Self]) {
+        fill_normals(at, blocks, variance, width, out);
+    }
+}
+
+/// The grid that noise is drawn on.
+#[derive(Clone, Copy, Debug)]
+pub struct Grid {
+    /// Length of a step.
+    pub h: f64,
+    /// Cells of the Wiener path in a step.
+    pub cells: u64,
+    /// The law of the increments.
+    pub increments: Increments,
+}
+
+/// A window of rows of random numbers, `per_step` a step, refilled as the steps go by.
+struct Window<T> {
+    rows: Vec<T>,
+    per_step: u64,
+    /// Steps that fit.
+    capacity: u64,
+    /// The steps it holds now.
+    first: u64,
+    count: u64,
+    /// Row of the first number of step `first`.
+    offset: usize,
+}
+
+/// Bytes of random numbers made at a time: small enough to stay in the first-level cache beside the state.
+const WINDOW_BYTES: usize = 16 << 10;
+
+impl<T: Element> Window<T> {
+    fn new(per_step: usize, width: usize, law: Increments) -> Self {
+        let block = rows_per_block::<T>(law);
+        let fit = WINDOW_BYTES / (width * T::BYTES * per_step.max(1));
+        // Whole generator blocks, so that no number is made twice.
+        let capacity = match law {
+            Increments::TwoPoint => fit.next_multiple_of(32).max(32) / per_step.max(1),
+            _ => fit.max(1).next_multiple_of(block as usize),
+        }
+        .max(1);
+        // An unaligned window may begin and end in the middle of a block.
+        let rows = if per_step == 0 { 0 } else { capacity * per_step + 2 * block.min(8) as usize };
+        Self {
+            rows: vec![T::default(); rows * width],
+            per_step: per_step as u64,
+            capacity: capacity as u64,
+            first: 0,
+            count: 0,
+            offset: 0,
+        }
+    }
+
+    /// Rows of `step`, refilling the window where it does not hold them; `last` is the end of the run.
+    fn rows(&mut self, at: Address, step: u64, last: u64, variance: f64, law: Increments, width: usize) -> &[T] {
+        if self.per_step == 0 {
+            return &[];
+        }
+        if step < self.first || step >= self.first + self.count {
+            self.first = step;
+            self.count = self.capacity.min(last - step);
+            self.fill(at, variance, law, width);
+        }
+        let row = self.offset + ((step - self.first) * self.per_step) as usize;
+        &self.rows[row * width..(row + self.per_step as usize) * width]
+    }
+
+    fn fill(&mut self, at: Address, variance: f64, law: Increments, width: usize) {
+        let block = rows_per_block::<T>(law);
+        let (begin, end) = (self.first * self.per_step, (self.first + self.count) * self.per_step);
+        let blocks = begin / block..end.div_ceil(block);
+        if law == Increments::TwoPoint {
+            let skip = blocks.start * block;
+            let rows = (begin - skip) as usize..(end - skip) as usize;
+            let out = &mut self.rows[..rows.len() * width];
+            self.offset = 0;
+            fill_signs(at, blocks, rows, variance.sqrt(), width, out);
+            return;
+        }
+        self.offset = (begin - blocks.start * block) as usize;
+        let out = &mut self.rows[..((blocks.end - blocks.start) * block) as usize * width];
+        match law {
+            Increments::GaussianF32 => T::fill_single(at, blocks, variance, width, out),
+            _ => fill_normals(at, blocks, variance, width, out),
+        }
+    }
+
+    fn forget(&mut self) {
+        self.count = 0;
+    }
+}
+
+fn rows_per_block<T: Real>(law: Increments) -> u64 {
+    match law {
+        Increments::Gaussian => normals_per_block::<T>(),
+        Increments::GaussianF32 => 4,
+        Increments::TwoPoint => 128,
+    }
+}
+
+/// Makes the noise of one block, step by step. Allocates when made, never after.
+pub struct WienerPath<T: Element> {
+    key: u64,
+    grid: Grid,
+    draws: Draws,
+    width: usize,
+    first_path: u64,
+    cells: Window<T>,
+    residuals: Window<T>,
+    /// Increments of a step of more than one cell.
+    sum: Vec<T>,
+    area: Option<LevyArea<T>>,
+    iterated: Vec<T>,
+    cell_iterated: Vec<T>,
+}
+
+impl<T: Element> WienerPath<T> {
+    /// The noise that `draws` asks for, for blocks of `width` lanes.
+    pub fn new(key: u64, grid: Grid, draws: Draws, width: usize) -> Self {
+        let m = draws.wiener;
+        let squares = if draws.iterated { m * m * width } else { 0 };
+        let composed = grid.cells > 1;
+        Self {
+            key,
+            grid,
+            draws,
+            width,
+            first_path: 0,
+            cells: Window::new(m, width, grid.increments),
+            residuals: Window::new(draws.residuals, width, Increments::Gaussian),
+            sum: vec![T::default(); if composed { m * width } else { 0 }],
+            area: draws.iterated.then(|| LevyArea::new(m, grid.h / grid.cells as f64, width)),
+            iterated: vec![T::default(); squares],
+            cell_iterated: vec![T::default(); if composed { squares } else { 0 }],
+        }
+    }
+
+    /// Moves to the block that begins with this path; its rows may be shorter than those allocated.
+    pub fn start_block(&mut self, first_path: u64, width: usize) {
+        self.first_path = first_path;
+        self.width = width;
+        self.cells.forget();
+        self.residuals.forget();
+    }
+
+    fn address(&self, tag: Tag) -> Address {
+        Address { key: self.key, tag, first_path: self.first_path }
+    }
+
+    /// Increments, iterated integrals and residuals of the absolute step `step`; `last` is where the run ends.
+    pub fn step(&mut self, step: u64, last: u64) -> (&[T], &[T], &[T]) {
+        let (width, cells) = (self.width, self.grid.cells);
+        let wiener = self.address(Tag::WIENER);
+        let area_address = self.address(Tag::AREA);
+        let residual = self.address(Tag::RESIDUAL);
+        let cell_h = self.grid.h / cells as f64;
+        let law = self.grid.increments;
+        let m = self.draws.wiener;
+        let squares = if self.draws.iterated { m * m * width } else { 0 };
+        let residuals = self.residuals.rows(residual, step, last, 1.0, Increments::Gaussian, width);
+        if cells == 1 {
+            let dw = self.cells.rows(wiener, step, last, cell_h, law, width);
+            if let Some(area) = &mut self.area {
+                area.iterated(area_address, step, cell_h, dw, &mut self.iterated[..squares]);
+            }
+            return (dw, &self.iterated[..squares], residuals);
+        }
+        let sum = &mut self.sum[..m * width];
+        let iterated = &mut self.iterated[..squares];
+        sum.fill(T::default());
+        iterated.fill(T::default());
+        for cell in step * cells..(step + 1) * cells {
+            let dw = self.cells.rows(wiener, cell, last * cells, cell_h, law, width);
+            if let Some(area) = &mut self.area {
+                let of_cell = &mut self.cell_iterated[..squares];
+                area.iterated(area_address, cell, cell_h, dw, of_cell);
+                compose(iterated, of_cell, sum, dw, width);
+            }
+            add_scaled(sum, dw, 1.0);
+        }
+        (sum, iterated, residuals)
+    }
+}
+
+/// `I_(i,j) += I_(i,j),cell + (W_i(cell) - W_i(step)) ΔW_j,cell`.
+fn compose<T: Real>(iterated: &mut [T], cell: &[T], so_far: &[T], dw: &[T], width: usize) {
+    let m = dw.len() / width;
+    add_scaled(iterated, cell, 1.0);
+    for i in 0..m {
+        for j in 0..m {
+            let out = &mut iterated[(i * m + j) * width..(i * m + j + 1) * width];
+            add_product(out, &so_far[i * width..], &dw[j * width..]);
+        }
+    }
+}

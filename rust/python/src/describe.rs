@@ -1,0 +1,283 @@
+//! Descriptions from Python become objects of the core: one `match` for losses, one for noise, one for dynamics.
+
+use crate::callback::{PythonFunction, Shared};
+use crate::errors::to_python;
+use numpy::{PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn};
+use optsde_core::dynamics::{FunctionNoise, FunctionSde, GradientFlow, GradientSde, Linear, LinearSde, Sde};
+use optsde_core::error::Error;
+use optsde_core::function::{BlockFunction, Compiled};
+use optsde_core::linalg::Matrix;
+use optsde_core::loss::{
+    Builtin, DoubleWell, FunctionLoss, Loss, MuellerBrown, Quadratic, Quartic, Rastrigin, Rosenbrock,
+    ScalarFactorization, StyblinskiTang,
+};
+use optsde_core::noise::{AffineDiagonal, Factor, Gaussian, LossScaled, Noise, NoiseKind, Zero};
+use optsde_core::wiener::Element;
+use pyo3::exceptions::{PyKeyError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use std::sync::Arc;
+
+/// Element types of a run.
+pub trait RunElement: Element + Shared {
+    /// A compiled function, which is of doubles always.
+    fn compiled(function: Compiled) -> PyResult<Arc<dyn BlockFunction<Self>>>;
+}
+
+impl RunElement for f64 {
+    fn compiled(function: Compiled) -> PyResult<Arc<dyn BlockFunction<Self>>> {
+        Ok(Arc::new(function))
+    }
+}
+
+impl RunElement for f32 {
+    fn compiled(_function: Compiled) -> PyResult<Arc<dyn BlockFunction<Self>>> {
+        Err(PyValueError::new_err("dtype: compiled functions are of doubles; got \"float32\", expected \"float64\""))
+    }
+}
+
+/// An entry of a description.
+pub fn entry<'py, V>(dict: &Bound<'py, PyDict>, key: &str) -> PyResult<V>
+where
+    V: for<'a> FromPyObject<'a, 'py>,
+    for<'a> <V as FromPyObject<'a, 'py>>::Error: Into<PyErr>,
+{
+    let value = dict.get_item(key)?.ok_or_else(|| PyKeyError::new_err(key.to_owned()))?;
+    value.extract::<V>().map_err(Into::into)
+}
+
+/// An array of a description: its shape and its elements, row after row.
+fn array(dict: &Bound<'_, PyDict>, key: &str) -> PyResult<(Vec<usize>, Vec<f64>)> {
+    let array: PyReadonlyArrayDyn<'_, f64> = entry(dict, key)?;
+    let view = array.as_array();
+    Ok((view.shape().to_vec(), view.iter().copied().collect()))
+}
+
+fn vector(dict: &Bound<'_, PyDict>, key: &str) -> PyResult<Vec<f64>> {
+    array(dict, key).map(|(_, data)| data)
+}
+
+fn matrix(shape: &[usize], data: Vec<f64>) -> PyResult<Matrix<f64>> {
+    match shape {
+        [rows, cols] => Matrix::new(*rows, *cols, data).map_err(to_python),
+        _ => Ok(Matrix::of_diagonal(&data)),
+    }
+}
+
+/// The factor of a covariance given as variances or as a matrix.
+fn factor(dict: &Bound<'_, PyDict>, key: &str) -> PyResult<Factor> {
+    let (shape, data) = array(dict, key)?;
+    if shape.len() == 1 {
+        Ok(Factor::of_variances(&data))
+    } else {
+        Factor::of_covariance(&matrix(&shape, data)?).map_err(to_python)
+    }
+}
+
+/// The names under which the functions of a description appear in errors.
+#[derive(Clone, Copy)]
+enum Takes {
+    State,
+    TimeAndState,
+}
+
+/// A function of a description: a Python callable, an address beside `user_data`, or a dict of both. None where absent.
+fn function<T: RunElement>(
+    dict: &Bound<'_, PyDict>,
+    key: &'static str,
+    takes: Takes,
+) -> PyResult<Option<Arc<dyn BlockFunction<T>>>> {
+    let Some(value) = dict.get_item(key)?.filter(|value| !value.is_none()) else { return Ok(None) };
+    let (address, user_data) = if let Ok(compiled) = value.cast::<PyDict>() {
+        (entry::<usize>(compiled, "address")?, entry::<usize>(compiled, "user_data")?)
+    } else if let Ok(address) = value.extract::<usize>() {
+        (address, entry::<usize>(dict, "user_data")?)
+    } else {
+        let function = value.unbind();
+        return Ok(Some(match takes {
+            Takes::State => Arc::new(PythonFunction::of_state(function, key)),
+            Takes::TimeAndState => Arc::new(PythonFunction::of_time_and_state(function, key)),
+        }));
+    };
+    // SAFETY: the user vouches for what is at the address by giving it, as the documentation of `Compiled` says.
+    let compiled = unsafe {
+        match takes {
+            Takes::State => Compiled::of_state(address, user_data),
+            Takes::TimeAndState => Compiled::of_time_and_state(address, user_data),
+        }
+    };
+    let compiled = compiled.ok_or_else(|| PyValueError::new_err(format!("{key}: a null address")))?;
+    T::compiled(compiled).map(Some)
+}
+
+fn required<T: RunElement>(
+    dict: &Bound<'_, PyDict>,
+    key: &'static str,
+    takes: Takes,
+) -> PyResult<Arc<dyn BlockFunction<T>>> {
+    function(dict, key, takes)?.ok_or_else(|| PyKeyError::new_err(key))
+}
+
+fn noise_kind(dict: &Bound<'_, PyDict>) -> PyResult<NoiseKind> {
+    let name: String = entry(dict, "noise_kind")?;
+    NoiseKind::from_name(&name).ok_or_else(|| PyValueError::new_err(format!("noise: unknown kind {name:?}")))
+}
+
+/// A built-in loss; None where the description is of the user's functions.
+pub fn builtin(dict: &Bound<'_, PyDict>) -> PyResult<Option<Builtin>> {
+    let kind: String = entry(dict, "kind")?;
+    let dim = || entry::<usize>(dict, "dim");
+    let loss = match kind.as_str() {
+        "quadratic" => {
+            let (shape, h) = array(dict, "h")?;
+            let center = Some(vector(dict, "center")?);
+            if shape.len() == 1 {
+                Quadratic::diagonal(h, center).map(Builtin::Quadratic)
+            } else {
+                Quadratic::full(&matrix(&shape, h)?, center).map(Builtin::Quadratic)
+            }
+        }
+        "double_well" => DoubleWell::new(entry(dict, "height")?, dim()?).map(Builtin::DoubleWell),
+        "quartic" => Quartic::new(entry(dict, "a")?, entry(dict, "b")?, dim()?).map(Builtin::Quartic),
+        "rosenbrock" => Rosenbrock::new(dim()?).map(Builtin::Rosenbrock),
+        "rastrigin" => Rastrigin::new(dim()?).map(Builtin::Rastrigin),
+        "styblinski_tang" => StyblinskiTang::new(dim()?).map(Builtin::StyblinskiTang),
+        "mueller_brown" => Ok(Builtin::MuellerBrown(MuellerBrown)),
+        "scalar_factorization" => Ok(Builtin::ScalarFactorization(ScalarFactorization)),
+        _ => return Ok(None),
+    };
+    loss.map(Some).map_err(to_python)
+}
+
+/// The loss of a description.
+pub fn loss<T: RunElement>(dict: &Bound<'_, PyDict>) -> PyResult<Arc<dyn Loss<T>>> {
+    if let Some(loss) = builtin(dict)? {
+        return Ok(loss.block());
+    }
+    Ok(Arc::new(FunctionLoss {
+        dim: entry(dict, "dim")?,
+        grad: required::<T>(dict, "grad", Takes::State)?,
+        value: function(dict, "value", Takes::State)?,
+        hessian: function(dict, "hessian", Takes::State)?,
+    }))
+}
+
+fn noise<T: RunElement>(dict: &Bound<'_, PyDict>, of: &Arc<dyn Loss<T>>) -> PyResult<Arc<dyn Noise<T>>> {
+    let kind: String = entry(dict, "kind")?;
+    Ok(match kind.as_str() {
+        "zero" => Arc::new(Zero(entry(dict, "dim")?)),
+        "gaussian_diagonal" | "gaussian_full" => Arc::new(Gaussian(factor(dict, "cov")?)),
+        "affine_diagonal" => {
+            Arc::new(AffineDiagonal::new(vector(dict, "base")?, vector(dict, "slope")?, vector(dict, "center")?))
+        }
+        "loss_scaled" => Arc::new(LossScaled::new(of.clone(), factor(dict, "cov")?, entry(dict, "floor")?)),
+        "function" | "compiled" => Arc::new(FunctionNoise {
+            dim: entry(dict, "dim")?,
+            n_wiener: entry(dict, "n_wiener")?,
+            kind: noise_kind(dict)?,
+            factor: required::<T>(dict, "factor", Takes::State)?,
+            jacobian: function(dict, "jacobian", Takes::State)?,
+        }),
+        _ => return Err(PyValueError::new_err(format!("noise: unknown kind {kind:?}"))),
+    })
+}
+
+/// `-M ∇f dt + scale · S dW`, with its linear form where it has one.
+fn gradient_sde<T: RunElement>(
+    loss_dict: &Bound<'_, PyDict>,
+    loss: Arc<dyn Loss<T>>,
+    noise: Arc<dyn Noise<T>>,
+    scale: f64,
+    mobility: Option<Vec<f64>>,
+) -> PyResult<Arc<dyn Sde<T>>> {
+    let linear = match (builtin(loss_dict)?, noise.constant()) {
+        (Some(Builtin::Quadratic(quadratic)), Some(factor)) => {
+            let h = quadratic.matrix();
+            let m = |i: usize| mobility.as_ref().map_or(1.0, |m| m[i]);
+            Some(Linear {
+                rate: Matrix::from_fn(h.rows(), h.cols(), |i, j| m(i) * h[(i, j)]),
+                mean: quadratic.center().map_or_else(|| vec![0.0; h.rows()], <[f64]>::to_vec),
+                factor: factor.scaled(scale),
+            })
+        }
+        _ => None,
+    };
+    Ok(Arc::new(GradientSde::new(loss, noise, scale, mobility, linear)))
+}
+
+/// The equation of a description; of a discrete optimizer, the equation whose Euler–Maruyama step it is.
+pub fn sde<T: RunElement>(dict: &Bound<'_, PyDict>) -> PyResult<Arc<dyn Sde<T>>> {
+    let kind: String = entry(dict, "kind")?;
+    Ok(match kind.as_str() {
+        "sgd_sde" | "sgd_discrete" => {
+            let of: Bound<'_, PyDict> = entry(dict, "loss")?;
+            let loss = loss::<T>(&of)?;
+            let noise = noise(&entry::<Bound<'_, PyDict>>(dict, "noise")?, &loss)?;
+            let (lr, batch): (f64, f64) = (entry(dict, "lr")?, entry(dict, "batch_size")?);
+            // The gradient noise of a step is z = S ΔW / sqrt(lr), and the step subtracts lr z.
+            gradient_sde(&of, loss, noise, -(lr / batch).sqrt(), None)?
+        }
+        "gradient_flow" => {
+            let loss = loss::<T>(&entry::<Bound<'_, PyDict>>(dict, "loss")?)?;
+            Arc::new(GradientFlow::new(loss, entry(dict, "lr")?, entry(dict, "order")?))
+        }
+        "langevin" => {
+            let of: Bound<'_, PyDict> = entry(dict, "loss")?;
+            let loss = loss::<T>(&of)?;
+            let mobility = vector(dict, "mobility")?;
+            let temperature: f64 = entry(dict, "temperature")?;
+            let variances: Vec<f64> = mobility.iter().map(|m| 2.0 * temperature * m).collect();
+            let noise: Arc<dyn Noise<T>> = Arc::new(Gaussian(Factor::of_variances(&variances)));
+            let mobility = mobility.iter().any(|m| *m != 1.0).then_some(mobility);
+            gradient_sde(&of, loss, noise, 1.0, mobility)?
+        }
+        "ornstein_uhlenbeck" => {
+            let (shape, a) = array(dict, "a")?;
+            let linear = Linear {
+                rate: matrix(&shape, a)?,
+                mean: vector(dict, "mean")?,
+                factor: factor(dict, "cov")?,
+            };
+            Arc::new(LinearSde::new(linear))
+        }
+        "sde" => {
+            let (dim, noise_kind) = (entry(dict, "dim")?, noise_kind(dict)?);
+            let noise = match function::<T>(dict, "diffusion", Takes::TimeAndState)? {
+                None => None,
+                Some(factor) => Some(FunctionNoise {
+                    dim,
+                    n_wiener: entry(dict, "n_wiener")?,
+                    kind: noise_kind,
+                    factor,
+                    jacobian: function(dict, "jacobian", Takes::TimeAndState)?,
+                }),
+            };
+            Arc::new(FunctionSde { dim, drift: required::<T>(dict, "drift", Takes::TimeAndState)?, noise })
+        }
+        _ => return Err(PyValueError::new_err(format!("dynamics: unknown kind {kind:?}"))),
+    })
+}
+
+/// Where paths start.
+pub fn initial<T: RunElement>(dict: &Bound<'_, PyDict>, n_paths: u64) -> PyResult<optsde_core::ensemble::Initial<T>> {
+    use optsde_core::ensemble::Initial;
+    if let Some(points) = dict.get_item("points")? {
+        let array = points.cast::<PyArrayDyn<T>>().map_err(PyErr::from)?.readonly();
+        let view = array.as_array();
+        let data: Vec<T> = view.iter().copied().collect();
+        let one = view.shape().first() == Some(&1);
+        return Ok(if one && n_paths != 1 { Initial::Point(data) } else { Initial::Points(data) });
+    }
+    if let Some(parts) = dict.get_item("gaussian")? {
+        let (mean, factor): (PyReadonlyArrayDyn<'_, f64>, PyReadonlyArrayDyn<'_, f64>) = parts.extract()?;
+        let (mean, factor) = (mean.as_array(), factor.as_array());
+        let lower = matrix(factor.shape(), factor.iter().copied().collect())?;
+        return Ok(Initial::Gaussian { mean: mean.iter().copied().collect(), factor: Factor::Lower(lower) });
+    }
+    if let Some(parts) = dict.get_item("uniform")? {
+        let (low, high): (PyReadonlyArrayDyn<'_, f64>, PyReadonlyArrayDyn<'_, f64>) = parts.extract()?;
+        let list = |x: PyReadonlyArrayDyn<'_, f64>| x.as_array().iter().copied().collect();
+        return Ok(Initial::Uniform { low: list(low), high: list(high) });
+    }
+    Err(to_python(Error::invalid("theta0", "not a description of initial states")))
+}

@@ -1,0 +1,34 @@
+//! The native module of optsde: turns descriptions into runs of the core, and their results into NumPy arrays.
+
+mod callback;
+mod describe;
+mod errors;
+mod info;
+mod points;
+mod simulate;
+mod stats;
+
+/// The native module; its stub says what each function takes.
+#[pyo3::pymodule]
+mod _core {
+    #[pymodule_export]
+    use super::errors::CallbackError;
+    #[pymodule_export]
+    use super::info::{default_threads, info, methods};
+    #[pymodule_export]
+    use super::points::{
+        drift, dynamics_noise_kind, loss_grad, loss_hessian, loss_third, loss_value, noise_factor, normals,
+    };
+    #[pymodule_export]
+    use super::simulate::simulate;
+    #[pymodule_export]
+    use super::stats::merge_forests;
+
+    use pyo3::prelude::*;
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+        super::info::choose_instruction_set()
+    }
+}

@@ -1,0 +1,182 @@
+//! Losses and equations at points, for users who look at them and for tests.
+
+use crate::describe::{builtin, sde};
+use crate::errors::to_python;
+use numpy::{PyArray1, PyArrayDyn, PyArrayMethods, PyReadonlyArray2, PyReadonlyArray3};
+use optsde_core::block::Span;
+use optsde_core::loss::PointLoss;
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use std::sync::Arc;
+
+type Answer<'py> = PyResult<Bound<'py, PyArrayDyn<f64>>>;
+
+fn point_loss(dict: &Bound<'_, PyDict>, x: &PyReadonlyArray2<'_, f64>) -> PyResult<Arc<dyn PointLoss>> {
+    let loss = builtin(dict)?.ok_or_else(|| PyValueError::new_err("loss: not a built-in one"))?.point();
+    let d = x.as_array().ncols();
+    if d != loss.dim() {
+        return Err(PyValueError::new_err(format!("x: points of {d} parameters, expected {}", loss.dim())));
+    }
+    Ok(loss)
+}
+
+/// Evaluates `f` at each row of `x` into `rows` numbers a point.
+fn each<'py>(
+    py: Python<'py>,
+    x: &PyReadonlyArray2<'py, f64>,
+    shape: &[usize],
+    mut f: impl FnMut(usize, &[f64], &mut [f64]) -> optsde_core::error::Result<()>,
+) -> Answer<'py> {
+    let x = x.as_array();
+    let rows: usize = shape.iter().product();
+    let mut out = vec![0.0; x.nrows() * rows];
+    let mut point = vec![0.0; x.ncols()];
+    for (k, row) in x.rows().into_iter().enumerate() {
+        point.iter_mut().zip(row).for_each(|(to, from)| *to = *from);
+        f(k, &point, &mut out[k * rows..(k + 1) * rows]).map_err(to_python)?;
+    }
+    let shape: Vec<usize> = std::iter::once(x.nrows()).chain(shape.iter().copied()).collect();
+    PyArray1::from_vec(py, out).reshape(shape)
+}
+
+/// `(n, d) -> (n,)`.
+#[pyfunction]
+pub fn loss_value<'py>(loss: &Bound<'py, PyDict>, x: PyReadonlyArray2<'py, f64>) -> Answer<'py> {
+    let f = point_loss(loss, &x)?;
+    each(loss.py(), &x, &[], |_, x, out| {
+        out[0] = f.value(x)?;
+        Ok(())
+    })
+}
+
+/// `(n, d) -> (n, d)`.
+#[pyfunction]
+pub fn loss_grad<'py>(loss: &Bound<'py, PyDict>, x: PyReadonlyArray2<'py, f64>) -> Answer<'py> {
+    let f = point_loss(loss, &x)?;
+    each(loss.py(), &x, &[f.dim()], |_, x, out| f.grad(x, out))
+}
+
+/// `(n, d) -> (n, d, d)`.
+#[pyfunction]
+pub fn loss_hessian<'py>(loss: &Bound<'py, PyDict>, x: PyReadonlyArray2<'py, f64>) -> Answer<'py> {
+    let f = point_loss(loss, &x)?;
+    each(loss.py(), &x, &[f.dim(), f.dim()], |_, x, out| f.hessian(x, out))
+}
+
+/// `(n, d), (n, d, d) -> (n, d)`.
+#[pyfunction]
+pub fn loss_third<'py>(
+    loss: &Bound<'py, PyDict>,
+    x: PyReadonlyArray2<'py, f64>,
+    s: PyReadonlyArray3<'py, f64>,
+) -> Answer<'py> {
+    let f = point_loss(loss, &x)?;
+    let s = s.as_array();
+    if s.shape() != [x.as_array().nrows(), f.dim(), f.dim()] {
+        return Err(PyValueError::new_err(format!("s: shape {:?} does not fit the points", s.shape())));
+    }
+    let mut matrix = vec![0.0; f.dim() * f.dim()];
+    each(loss.py(), &x, &[f.dim()], |k, x, out| {
+        matrix.iter_mut().zip(s.index_axis(numpy::ndarray::Axis(0), k)).for_each(|(to, from)| *to = *from);
+        f.third(x, &matrix, out)
+    })
+}
+
+/// The noise kind of an equation.
+#[pyfunction]
+pub fn dynamics_noise_kind(dynamics: &Bound<'_, PyDict>) -> PyResult<&'static str> {
+    Ok(sde::<f64>(dynamics)?.kind().name())
+}
+
+/// Rows of a block with one path a point, and back.
+fn on_block<'py>(
+    py: Python<'py>,
+    x: &PyReadonlyArray2<'py, f64>,
+    shape: &[usize],
+    f: impl FnOnce(&[f64], &mut [f64], Span) -> optsde_core::error::Result<()>,
+) -> Answer<'py> {
+    let x = x.as_array();
+    let span = Span::of(x.nrows());
+    let mut block = vec![0.0; x.ncols() * span.width];
+    for (i, column) in x.columns().into_iter().enumerate() {
+        block[i * span.width..].iter_mut().zip(column).for_each(|(to, from)| *to = *from);
+    }
+    let rows: usize = shape.iter().product();
+    let mut out = vec![0.0; rows * span.width];
+    f(&block, &mut out, span).map_err(to_python)?;
+    let points = (0..span.n).flat_map(|p| (0..rows).map(move |r| r * span.width + p)).map(|k| out[k]).collect();
+    let shape: Vec<usize> = std::iter::once(span.n).chain(shape.iter().copied()).collect();
+    PyArray1::from_vec(py, points).reshape(shape)
+}
+
+/// The drift of an equation, `(n, d) -> (n, d)`.
+#[pyfunction]
+pub fn drift<'py>(dynamics: &Bound<'py, PyDict>, x: PyReadonlyArray2<'py, f64>, t: f64) -> Answer<'py> {
+    let sde = sde::<f64>(dynamics)?;
+    let d = sde.dim();
+    check_dim(&x, d)?;
+    on_block(dynamics.py(), &x, &[d], |x, out, span| {
+        let mut scratch = vec![0.0; d * span.width];
+        sde.drift(t, x, out, &mut scratch, span)?;
+        out.iter_mut().for_each(|a| *a *= sde.drift_scale());
+        Ok(())
+    })
+}
+
+/// The diffusion factor of an equation with its sign, `(n, d) -> (n, d, m)`.
+#[pyfunction]
+pub fn noise_factor<'py>(dynamics: &Bound<'py, PyDict>, x: PyReadonlyArray2<'py, f64>, t: f64) -> Answer<'py> {
+    let sde = sde::<f64>(dynamics)?;
+    let (d, m) = (sde.dim(), sde.n_wiener());
+    check_dim(&x, d)?;
+    on_block(dynamics.py(), &x, &[d, m], |x, out, span| match sde.constant() {
+        Some(constant) => {
+            let dense = constant.dense();
+            for (row, value) in out.chunks_exact_mut(span.width).zip(dense.as_slice()) {
+                row.fill(*value);
+            }
+            Ok(())
+        }
+        None if sde.kind() == optsde_core::noise::NoiseKind::Diagonal => {
+            sde.diagonal(t, x, &mut out[..d * span.width], span)?;
+            optsde_core::noise::spread_diagonal(out, d, span.width);
+            Ok(())
+        }
+        None if m > 0 => sde.factor(t, x, out, span),
+        None => Ok(()),
+    })
+}
+
+fn check_dim(x: &PyReadonlyArray2<'_, f64>, d: usize) -> PyResult<()> {
+    let got = x.as_array().ncols();
+    if got == d { Ok(()) } else { Err(PyValueError::new_err(format!("x: points of {got} variables, expected {d}"))) }
+}
+
+/// Normals at their addresses, `(rows, paths)` from the first number on: for tests of the generator.
+#[pyfunction]
+pub fn normals<'py>(
+    py: Python<'py>,
+    key: u64,
+    tag: u8,
+    first_path: u64,
+    paths: usize,
+    numbers: usize,
+    single: bool,
+) -> Answer<'py> {
+    use optsde_core::rng::{Address, Tag, fill_normals, fill_normals_f32, normals_per_block};
+    let span = Span::of(paths);
+    let per_block = if single { 4 } else { normals_per_block::<f64>() };
+    let blocks = (numbers as u64).div_ceil(per_block);
+    let mut out = vec![0.0; (blocks * per_block) as usize * span.width];
+    let at = Address { key, tag: Tag(tag), first_path };
+    py.detach(|| {
+        if single {
+            fill_normals_f32(at, 0..blocks, 1.0, span.width, &mut out);
+        } else {
+            fill_normals(at, 0..blocks, 1.0, span.width, &mut out);
+        }
+    });
+    let rows: Vec<f64> = out.chunks_exact(span.width).take(numbers).flat_map(|row| &row[..paths]).copied().collect();
+    PyArray1::from_vec(py, rows).reshape(vec![numbers, paths])
+}

@@ -1,0 +1,212 @@
+//! `simulate`: a plan from Python becomes a run of the core, and its observers become arrays.
+
+use crate::callback::PythonFunction;
+use crate::describe::{RunElement, entry, initial, loss, sde};
+use crate::errors::to_python;
+use crate::stats;
+use numpy::{PyArray1, PyArrayMethods, PyReadonlyArray1};
+use optsde_core::ensemble::{Control, Outcome, Plan, run};
+use optsde_core::observe::{FunctionalMoments, Histogram, LossValue, Moments, Observer, Snapshots};
+use optsde_core::scheme::{EulerMaruyama, Stepper, stepper};
+use optsde_core::wiener::{Grid, Increments};
+use pyo3::exceptions::{PyKeyboardInterrupt, PyMemoryError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Runs a plan; see the stub for its entries.
+#[pyfunction]
+pub fn simulate<'py>(plan: &Bound<'py, PyDict>, poll: Option<Py<PyAny>>) -> PyResult<Bound<'py, PyDict>> {
+    let dtype: String = entry(plan, "dtype")?;
+    match dtype.as_str() {
+        "float32" => typed::<f32>(plan, poll),
+        "float64" => typed::<f64>(plan, poll),
+        _ => Err(PyValueError::new_err(format!("dtype: got {dtype:?}, expected \"float64\" or \"float32\""))),
+    }
+}
+
+/// An observer, kept in its own type to be read after the run.
+enum Watch<T: RunElement> {
+    Snapshots(Arc<Snapshots<T>>, [usize; 3]),
+    Moments(Arc<Moments>),
+    Functional(Arc<FunctionalMoments<T>>),
+    Histogram(Arc<Histogram>, [usize; 3]),
+}
+
+impl<T: RunElement> Watch<T> {
+    fn observer(&self) -> Arc<dyn Observer<T>> {
+        match self {
+            Watch::Snapshots(o, _) => o.clone(),
+            Watch::Moments(o) => o.clone(),
+            Watch::Functional(o) => o.clone(),
+            Watch::Histogram(o, _) => o.clone(),
+        }
+    }
+}
+
+struct Sizes {
+    n_paths: u64,
+    range: (u64, u64),
+    n_steps: u64,
+    dim: usize,
+}
+
+fn watch<T: RunElement>(dict: &Bound<'_, PyDict>, sizes: &Sizes) -> PyResult<Watch<T>> {
+    let kind: String = entry(dict, "kind")?;
+    let at = || -> PyResult<Vec<u64>> {
+        let at: PyReadonlyArray1<'_, i64> = entry(dict, "at")?;
+        at.as_array()
+            .iter()
+            .map(|k| {
+                let inside = u64::try_from(*k).ok().filter(|k| *k <= sizes.n_steps);
+                inside.ok_or_else(|| PyValueError::new_err(format!("at: step {k} is not within 0 and {}", sizes.n_steps)))
+            })
+            .collect()
+    };
+    let snapshots = |at: Vec<u64>, end: u64| -> PyResult<Watch<T>> {
+        let (begin, end) = (sizes.range.0, end.clamp(sizes.range.0, sizes.range.1));
+        let shape = [at.len(), (end - begin) as usize, sizes.dim];
+        let bytes = shape.iter().map(|n| *n as u128).product::<u128>() * T::BYTES as u128;
+        let snapshots = Snapshots::new(at, begin, end, sizes.dim);
+        let message = || PyMemoryError::new_err(format!("{kind}: needs {bytes} bytes, which cannot be had"));
+        Ok(Watch::Snapshots(Arc::new(snapshots.ok_or_else(message)?), shape))
+    };
+    Ok(match kind.as_str() {
+        "final" => snapshots(vec![sizes.n_steps], sizes.range.1)?,
+        "paths" => snapshots(at()?, entry(dict, "keep")?)?,
+        "moments" => Watch::Moments(Arc::new(Moments::new(at()?, sizes.n_paths, sizes.dim, entry(dict, "cov")?))),
+        "loss" => {
+            let value = LossValue(loss::<T>(&entry::<Bound<'_, PyDict>>(dict, "loss")?)?);
+            Watch::Functional(Arc::new(FunctionalMoments::new(at()?, sizes.n_paths, Box::new(value))))
+        }
+        "expectation" => {
+            let function = PythonFunction::of_state(entry::<Py<PyAny>>(dict, "function")?, "function");
+            Watch::Functional(Arc::new(FunctionalMoments::new(at()?, sizes.n_paths, Box::new(function))))
+        }
+        "histogram" => {
+            let (low, high): (f64, f64) = entry(dict, "range")?;
+            let coords: PyReadonlyArray1<'_, i64> = entry(dict, "coords")?;
+            let coords: Vec<usize> = coords.as_array().iter().map(|c| *c as usize).collect();
+            if coords.iter().any(|c| *c >= sizes.dim) {
+                return Err(PyValueError::new_err(format!("coords: not below the dimension {}", sizes.dim)));
+            }
+            let (at, bins) = (at()?, entry::<usize>(dict, "bins")?);
+            let shape = [at.len(), coords.len(), bins + 2];
+            Watch::Histogram(Arc::new(Histogram::new(at, coords, bins, low, high)), shape)
+        }
+        _ => return Err(PyValueError::new_err(format!("observe: unknown kind {kind:?}"))),
+    })
+}
+
+fn steps<T: RunElement>(plan: &Bound<'_, PyDict>, h: f64) -> PyResult<Arc<dyn Stepper<T>>> {
+    let method: String = entry(plan, "method")?;
+    let sde = sde::<T>(&entry::<Bound<'_, PyDict>>(plan, "dynamics")?)?;
+    if method == "algorithm" {
+        return Ok(Arc::new(EulerMaruyama::new(sde)));
+    }
+    stepper(&method, sde, h).map_err(to_python)
+}
+
+fn typed<'py, T: RunElement>(dict: &Bound<'py, PyDict>, poll: Option<Py<PyAny>>) -> PyResult<Bound<'py, PyDict>> {
+    let py = dict.py();
+    let h: f64 = entry(dict, "dt")?;
+    let increments: String = entry(dict, "increments")?;
+    let increments = match increments.as_str() {
+        "gaussian" => Increments::Gaussian,
+        "gaussian_f32" => Increments::GaussianF32,
+        "two_point" => Increments::TwoPoint,
+        _ => return Err(PyValueError::new_err(format!("increments: unknown law {increments:?}"))),
+    };
+    let stepper = steps::<T>(dict, h)?;
+    let sizes = Sizes {
+        n_paths: entry(dict, "n_paths")?,
+        range: entry(dict, "path_range")?,
+        n_steps: entry(dict, "n_steps")?,
+        dim: stepper.dim(),
+    };
+    let observers: Bound<'_, PyList> = entry(dict, "observers")?;
+    let watches: Vec<Watch<T>> =
+        observers.iter().map(|item| watch::<T>(item.cast::<PyDict>()?, &sizes)).collect::<PyResult<_>>()?;
+    let plan = Plan {
+        stepper,
+        initial: initial::<T>(&entry::<Bound<'_, PyDict>>(dict, "theta0")?, sizes.n_paths)?,
+        key: entry(dict, "key")?,
+        grid: Grid { h, cells: entry(dict, "cells")?, increments },
+        t0: entry(dict, "t0")?,
+        first_step: entry(dict, "first_step")?,
+        n_steps: sizes.n_steps,
+        n_paths: sizes.n_paths,
+        range: sizes.range,
+        observers: watches.iter().map(Watch::observer).collect(),
+        keep_diverged: entry(dict, "keep_diverged")?,
+    };
+    let threads: usize = entry(dict, "threads")?;
+
+    let start = Instant::now();
+    let (outcome, raised) = py.detach(|| supervise(&plan, threads, poll));
+    let wall_time = start.elapsed().as_secs_f64();
+    drop(plan);
+
+    let interrupted = |error: &PyErr| Python::attach(|py| error.is_instance_of::<PyKeyboardInterrupt>(py));
+    let failure = raised.or_else(|| outcome.error.map(to_python));
+    if let Some(error) = failure.filter(|error| !interrupted(error)) {
+        return Err(error);
+    }
+
+    let result = PyDict::new(py);
+    result.set_item("complete", outcome.complete)?;
+    result.set_item("n_diverged", outcome.diverged.len())?;
+    let first = outcome.diverged.iter().min_by_key(|(path, step)| (*step, *path));
+    result.set_item("first_divergence", first)?;
+    let column = |f: fn(&(u64, u64)) -> u64| PyArray1::from_iter(py, outcome.diverged.iter().map(|d| f(d) as i64));
+    result.set_item("bad_paths", column(|d| d.0))?;
+    result.set_item("bad_steps", column(|d| d.1))?;
+    let finished = || outcome.finished.iter().flat_map(|(a, b)| *a..*b);
+    if outcome.complete {
+        result.set_item("path_index", py.None())?;
+    } else {
+        result.set_item("path_index", PyArray1::from_iter(py, finished().map(|path| path as i64)))?;
+    }
+    result.set_item("wall_time", wall_time)?;
+    result.set_item("threads", outcome.threads)?;
+    result.set_item("path_steps", finished().count() as u64 * sizes.n_steps)?;
+    let list = PyList::empty(py);
+    for watch in watches {
+        let item = PyDict::new(py);
+        match watch {
+            Watch::Snapshots(snapshots, shape) => {
+                item.set_item("values", PyArray1::from_vec(py, snapshots.take()).reshape(shape)?)?;
+            }
+            Watch::Moments(moments) => stats::put(&item, &moments.forest())?,
+            Watch::Functional(moments) => stats::put(&item, &moments.forest())?,
+            Watch::Histogram(histogram, shape) => {
+                item.set_item("counts", PyArray1::from_vec(py, histogram.counts()).reshape(shape)?)?;
+            }
+        }
+        list.append(item)?;
+    }
+    result.set_item("observers", list)?;
+    Ok(result)
+}
+
+/// Runs while listening: to signals, and to what the caller's `poll` raises.
+fn supervise<T: RunElement>(plan: &Plan<T>, threads: usize, poll: Option<Py<PyAny>>) -> (Outcome, Option<PyErr>) {
+    let control = Control::default();
+    let mut raised = None;
+    let mut listen = || {
+        let heard = Python::attach(|py| {
+            py.check_signals()?;
+            match &poll {
+                Some(poll) => poll.call1(py, (control.done(),)).map(drop),
+                None => Ok(()),
+            }
+        });
+        if let Err(error) = heard {
+            raised.get_or_insert(error);
+            control.stop();
+        }
+    };
+    let outcome = run(plan, threads, &control, &mut listen);
+    (outcome, raised)
+}
