@@ -50,7 +50,6 @@ pub fn methods(py: Python<'_>) -> PyResult<Bound<'_, PyList>> {
         let row = PyDict::new(py);
         row.set_item("name", method.name)?;
         row.set_item("strong", method.strong)?;
-        row.set_item("strong_additive", method.strong_additive)?;
         row.set_item("weak", method.weak)?;
         row.set_item("stationary", method.stationary)?;
         row.set_item("calculus", method.calculus)?;

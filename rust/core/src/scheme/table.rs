@@ -8,10 +8,8 @@ use crate::noise::NoiseKind;
 pub struct Method {
     /// Its name in the public interface.
     pub name: &'static str,
-    /// Strong order; None where the notion does not apply. With additive noise see `strong_additive`.
+    /// Strong order, the least over the noise kinds it takes.
     pub strong: Option<f64>,
-    /// Strong order where the noise is additive.
-    pub strong_additive: Option<f64>,
     /// Weak order.
     pub weak: Option<f64>,
     /// Order of the stationary law.
@@ -33,7 +31,6 @@ pub const METHODS: &[Method] = &[
     Method {
         name: "rk4",
         strong: Some(4.0),
-        strong_additive: None,
         weak: Some(4.0),
         stationary: None,
         calculus: "none",
@@ -44,7 +41,6 @@ pub const METHODS: &[Method] = &[
     Method {
         name: "euler_maruyama",
         strong: Some(0.5),
-        strong_additive: Some(1.0),
         weak: Some(1.0),
         stationary: Some(1.0),
         calculus: "ito",
@@ -55,7 +51,6 @@ pub const METHODS: &[Method] = &[
     Method {
         name: "milstein",
         strong: Some(1.0),
-        strong_additive: Some(1.0),
         weak: Some(1.0),
         stationary: Some(1.0),
         calculus: "ito",
@@ -66,7 +61,6 @@ pub const METHODS: &[Method] = &[
     Method {
         name: "ornstein_uhlenbeck",
         strong: Some(f64::INFINITY),
-        strong_additive: Some(f64::INFINITY),
         weak: Some(f64::INFINITY),
         stationary: Some(f64::INFINITY),
         calculus: "ito",
