@@ -10,7 +10,7 @@ from typing import Any
 from optsde._description import Description
 
 # ctypes has no public name for the base of its function pointers.
-_FUNCTION_POINTER = type(ctypes.pythonapi.Py_IncRef).__mro__[1]
+_FUNCTION_POINTER: Any = type(ctypes.pythonapi.Py_IncRef).__mro__[1]
 
 
 def _capsule_address(capsule: object) -> int:
@@ -105,9 +105,10 @@ def as_compiled(name: str, pointer: Any, user_data: Any = None, keep_alive: Any 
 def compiled(address: Any, user_data: Any = None, keep_alive: Any = None) -> CompiledFunction:
     """A C function for :class:`optsde.SDE`, by its address.
 
-    It must have the signature ``int32_t g(double t, const double *x, double *out, int64_t n, int64_t dim, int64_t stride,
-    void *user_data)``: component i of point p is ``x[i*stride + p]``, outputs likewise; it returns 0, or a code that stops the
-    run with ``CallbackError(code)``. It is called from several threads at once, without the interpreter.
+    It must have the signature ``int32_t g(double t, const double *x, double *out, int64_t n, int64_t dim,
+    int64_t stride, void *user_data)``: component i of point p is ``x[i*stride + p]``, outputs likewise; it returns 0, or a
+    code that stops the run with ``CallbackError(code)``. It is called from several threads at once, without the
+    interpreter.
 
     Parameters
     ----------

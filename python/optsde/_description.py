@@ -29,7 +29,11 @@ def show(value: Any) -> str:
 
 
 class Description:
-    """Subclasses are dataclasses with ``frozen=True, init=False, eq=False, repr=False`` and an ``__init__`` that checks."""
+    """Base of descriptions.
+
+    Subclasses are dataclasses with ``frozen=True, init=False, eq=False, repr=False`` and an ``__init__`` that
+    checks.
+    """
 
     def _set(self, **values: Any) -> None:
         for name, value in values.items():

@@ -48,7 +48,7 @@ def _whole(ratio: float) -> int | None:
 
 
 def _span(dynamics: Dynamics, steps: Any, t1: Any, t0: float) -> float:
-    """The end of the run, from exactly one of steps and t1."""
+    """The length of the run in time, from exactly one of steps and t1."""
     per_step = dynamics.time_per_step
     if (steps is None) == (t1 is None):
         got = "neither" if steps is None else "both"
@@ -56,13 +56,13 @@ def _span(dynamics: Dynamics, steps: Any, t1: Any, t0: float) -> float:
     if steps is not None:
         if per_step is None:
             raise ValueError("steps: this dynamics has no optimizer step; give t1 and dt instead")
-        return t0 + integer("steps", steps, 1) * per_step
+        return integer("steps", steps, 1) * per_step
     if dynamics._discrete:
         raise ValueError("t1: a discrete optimizer takes steps (optimizer steps) instead")
     end = positive_number("t1", t1)
     if end <= t0:
         raise ValueError(f"t1: expected a time after t0 = {t0:g}, got {end:g}")
-    return end
+    return end - t0
 
 
 def _step(dynamics: Dynamics, dt: Any, substeps: Any) -> float:
@@ -87,12 +87,11 @@ def _step(dynamics: Dynamics, dt: Any, substeps: Any) -> float:
 def time_grid(dynamics: Dynamics, steps: Any, t1: Any, t0: Any, dt: Any, substeps: Any, wiener_dt: Any) -> TimeGrid:
     """The grid of a run, or ValueError naming the argument that does not fit."""
     start = nonnegative_number("t0", t0)
-    end = _span(dynamics, steps, t1, start)
+    span = _span(dynamics, steps, t1, start)
     step = _step(dynamics, dt, substeps)
-    ratio = (end - start) / step
+    ratio = span / step
     count = _whole(ratio)
     if count is None:
-        span = end - start
         if ratio < 1.0:
             raise ValueError(
                 f"dt: expected a step that divides t1 - t0 = {span:.12g}, got {step:.12g}, which is longer"
@@ -111,7 +110,7 @@ def time_grid(dynamics: Dynamics, steps: Any, t1: Any, t0: Any, dt: Any, substep
         if cells is None:
             raise ValueError(f"wiener_dt: expected dt = {step:.12g} or an integer fraction of it, got {fine:.12g}")
     assert cells is not None
-    grid = TimeGrid(start, end, step, count, cells)
+    grid = TimeGrid(start, start + span, step, count, cells)
     if (grid.first_step + count) * cells * dynamics.dim >= _LARGEST_INDEX:
         raise ValueError(
             f"dt: {grid.first_step + count} steps of {cells} cells exceed the 2^56 noise addresses of a path"

@@ -22,8 +22,10 @@ def _numba() -> Any:
 def _compile(function: Callable[..., Any], dim: int, rows: int, scalar: bool) -> Any:
     """A numba CFunc of the native block signature, from ``function(x, out)`` or, where scalar, ``value = function(x)``.
 
-    Points lie along the last axis, so the loop over them reads and writes consecutive numbers; the shapes are compile-time
-    constants, the pointers are declared free of aliases and arithmetic follows NumPy (no exceptions), so that LLVM unrolls
+    Points lie along the last axis, so the loop over them reads and writes consecutive numbers; the shapes are
+    compile-time
+    constants, the pointers are declared free of aliases and arithmetic follows NumPy (no exceptions), so that LLVM
+    unrolls
     the loops over components and vectorises the one over points.
     """
     numba = _numba()

@@ -47,7 +47,7 @@ class _Bar:
     def _show(self) -> None:
         self._shown = True
         try:
-            from tqdm.auto import tqdm  # type: ignore[import-untyped]
+            from tqdm.auto import tqdm
         except ImportError:
             return
         self._bar = tqdm(total=self._total, unit="path-step", unit_scale=True, desc="optsde", file=sys.stderr)

@@ -59,8 +59,8 @@ def _check_diagonal(name: str, spec: dict[str, Any], point: FloatArray, t: float
         if len(false):
             p, i = (int(k) for k in false[0])
             raise ValueError(
-                f"{name}: declared 'diagonal', but entry {i} of the noise factor changes with coordinate {int(moved[p])}; "
-                f"'diagonal_coupled' is the kind of such noise"
+                f"{name}: declared 'diagonal', but entry {i} of the noise factor changes with coordinate "
+                f"{int(moved[p])}; 'diagonal_coupled' is the kind of such noise"
             )
 
 

@@ -76,12 +76,14 @@ def _regression() -> tuple[FloatArray, FloatArray]:
 
 
 def _covariance_rows(name: str, ens: Ensemble, theory: FloatArray) -> list[Row]:
-    """The variances along the stiffest and the softest direction would hide in averages: the extreme entries are shown."""
+    """The variances along the stiffest and the softest direction would hide in averages: the extreme entries are
+    shown.
+    """
     rows = []
     for word, i in (("largest", int(np.diag(theory).argmax())), ("smallest", int(np.diag(theory).argmin()))):
         measured, error = float(ens.var[0, i]), float(ens.var_stderr[0, i])
         rows.append(Row(name, f"{word} variance", measured, error, float(theory[i, i]), _rate(ens)))
-    i, j = np.unravel_index(int(np.triu(np.abs(theory), 1).argmax()), theory.shape)
+    i, j = divmod(int(np.triu(np.abs(theory), 1).argmax()), len(theory))
     measured, error = float(ens.cov[0, i, j]), float(ens.cov_stderr[0, i, j])
     rows.append(Row(name, f"covariance {i},{j}", measured, error, float(theory[i, j]), _rate(ens)))
     return rows

@@ -51,8 +51,10 @@ class Dynamics(Description):
 
     @property
     def noise_kind(self) -> str:
-        """``"none"``, ``"additive_diagonal"``, ``"additive_full"``, ``"diagonal"`` (entry i depends on coordinate i alone),
-        ``"diagonal_coupled"``, ``"scalar"``, ``"commutative"`` or ``"full"``."""
+        """``"none"``, ``"additive_diagonal"``, ``"additive_full"``, ``"diagonal"`` (entry i depends on coordinate i
+        alone),
+        ``"diagonal_coupled"``, ``"scalar"``, ``"commutative"`` or ``"full"``.
+        """
         return _core.dynamics_noise_kind(self._spec())
 
     def describe(self) -> str:
@@ -87,7 +89,9 @@ class Dynamics(Description):
 
     @property
     def _declared_kind(self) -> tuple[str, str, dict[str, Any]] | None:
-        """The noise kind that the user vouches for: the argument's name, the kind, and the equation whose factor shows it."""
+        """The noise kind that the user vouches for: the argument's name, the kind, and the equation whose factor
+        shows it.
+        """
         return None
 
 

@@ -30,7 +30,8 @@ R = TypeVar("R", bound=Result)
 class Ensemble:
     """An ensemble of paths, as its observers saw it. Made by :func:`optsde.simulate`.
 
-    ``ens[name]`` is each observer's own result, with its own ``.t``. ``t`` and ``step`` are those of the first ``Moments``
+    ``ens[name]`` is each observer's own result, with its own ``.t``. ``t`` and ``step`` are those of the first
+    ``Moments``
     observer, else of the first observer that has times, else the end.
     """
 

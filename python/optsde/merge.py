@@ -30,7 +30,8 @@ def merge(ensembles: Iterable[Ensemble]) -> Ensemble:
     Parameters
     ----------
     ensembles : iterable of Ensemble
-        Runs with the same arguments and rng but for ``path_range``, ``threads`` and ``progress``, in any order, whose ranges
+        Runs with the same arguments and rng but for ``path_range``, ``threads`` and ``progress``, in any order, whose
+        ranges
         follow each other without gap or overlap.
 
     Returns
@@ -47,8 +48,9 @@ def merge(ensembles: Iterable[Ensemble]) -> Ensemble:
     --------
     >>> import optsde
     >>> ou = optsde.OrnsteinUhlenbeck(1.0, 0.0, 1.0, dim=1)
-    >>> shards = [optsde.simulate(ou, 0.0, n_paths=1000, t1=1.0, dt=0.1, rng=7, path_range=r) for r in [(0, 640), (640, 1000)]]
-    >>> whole = optsde.simulate(ou, 0.0, n_paths=1000, t1=1.0, dt=0.1, rng=7)
+    >>> run = dict(n_paths=1000, t1=1.0, dt=0.1, rng=7)
+    >>> shards = [optsde.simulate(ou, 0.0, path_range=r, **run) for r in [(0, 640), (640, 1000)]]
+    >>> whole = optsde.simulate(ou, 0.0, **run)
     >>> bool((optsde.merge(shards).mean == whole.mean).all())
     True
     """

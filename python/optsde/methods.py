@@ -18,7 +18,7 @@ class Method:
     strong, weak, stationary : float or None
         Orders in dt: of paths, of expectations at a fixed time, of stationary expectations. None where there is none.
     calculus : str
-        ``"ito"``, ``"stratonovich"`` or ``"ordinary"``.
+        ``"ito"``, ``"stratonovich"``, or ``"none"`` for methods without noise.
     noise_kinds : tuple of str
         Those it accepts.
     normals_per_step : str

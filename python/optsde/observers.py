@@ -375,7 +375,9 @@ class Histogram(_Timed):
 
 
 def observer_list(observe: Any) -> tuple[Observer, ...]:
-    """The argument ``observe``: a list of observers with different names; mean, variance and final states by default."""
+    """The argument ``observe``: a list of observers with different names; mean, variance and final states by
+    default.
+    """
     if observe is None:
         return Moments(), Final()
     if isinstance(observe, Observer):

@@ -55,7 +55,7 @@ class OrnsteinUhlenbeck(Dynamics):
     cov: FloatArray
     dim: int
 
-    def __init__(self, A: ArrayLike, mean: ArrayLike, cov: ArrayLike, *, dim: int | None = None) -> None:  # noqa: N803
+    def __init__(self, A: ArrayLike, mean: ArrayLike, cov: ArrayLike, *, dim: int | None = None) -> None:
         rate, middle = scalar_vector_matrix("A", A), scalar_vector("mean", mean)
         noise = covariance("cov", cov)
         asked = None if dim is None else integer("dim", dim, 1)
@@ -75,7 +75,8 @@ class OrnsteinUhlenbeck(Dynamics):
 
     def _equation(self) -> str:
         numbers = [f"{name} = {float(a):g}" for name, a in (("A", self.A), ("cov", self.cov)) if a.ndim == 0]
-        return f"Ornstein-Uhlenbeck: dX = -A (X - mean) dt + S dW,  S Sᵀ = cov;  {', '.join([*numbers, f'd = {self.dim}'])}"
+        equation = "Ornstein-Uhlenbeck: dX = -A (X - mean) dt + S dW,  S Sᵀ = cov;"
+        return f"{equation}  {', '.join([*numbers, f'd = {self.dim}'])}"
 
     def _validity(self) -> str:
         return "exact; it has a stationary law where all eigenvalues of A have positive real parts"

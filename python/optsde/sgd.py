@@ -60,7 +60,10 @@ class _OfProblem(Dynamics):
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)
 class SGDAlgorithm(_OfProblem):
-    """SGD itself, with Gaussian gradient noise: ``θ ← θ - η (∇f(θ) + z)``, ``Cov z = Σ(θ)/B``. Made by ``SGD.discrete``."""
+    """SGD itself, with Gaussian gradient noise: ``θ ← θ - η (∇f(θ) + z)``, ``Cov z = Σ(θ)/B``.
+
+    Made by ``SGD.discrete``.
+    """
 
     problem: Problem
     lr: float

@@ -67,7 +67,8 @@ def _chosen_method(dynamics: Dynamics, method: Any) -> str:
         raise ValueError(f"method: {name} needs a linear drift and constant noise; these do not: {', '.join(others)}")
     weak = table[name].weak
     if weak is not None and weak < dynamics._weak_order:
-        text = f"method {name} is of weak order {weak:g}, its model of order {dynamics._weak_order}: the method's error leads"
+        model = f"its model of order {dynamics._weak_order}"
+        text = f"method {name} is of weak order {weak:g}, {model}: the method's error leads"
         warnings.warn(text, UserWarning, stacklevel=3)
     return name
 
@@ -136,13 +137,16 @@ def simulate(
     steps, t1 : int, float
         Exactly one of them: optimizer steps, or the time of the end.
     t0 : float
-        Time of the start, >= 0. Noise is addressed by absolute step, so a run that is split at a step goes on bit for bit.
+        Time of the start, >= 0. Noise is addressed by absolute step, so a run that is split at a step goes on bit
+        for bit.
     dt, substeps : float, int
-        At most one of them: the time step, which must divide t1 - t0, or steps per optimizer step; 8 substeps by default.
+        At most one of them: the time step, which must divide t1 - t0, or steps per optimizer step; 8 substeps by
+        default.
     method : str, optional
         See :func:`optsde.methods`; by default ``rk4`` without noise, else ``euler_maruyama``.
     wiener_dt : float, optional
-        The grid on which the Wiener path is drawn: dt or an integer fraction of it. Runs with one wiener_dt and different dt
+        The grid on which the Wiener path is drawn: dt or an integer fraction of it. Runs with one wiener_dt and
+        different dt
         see the same path.
     observe : list of observers, optional
         ``[Moments(), Final()]`` by default.
@@ -159,7 +163,8 @@ def simulate(
     progress : bool or callable, optional
         None: a bar on a terminal or in a notebook for long work; or ``f(done, total)``, in path-steps.
     on_divergence : {"warn", "raise", "keep"}
-        Non-finite paths are left out of all statistics, with a warning or an error after the run; ``"keep"`` leaves them in.
+        Non-finite paths are left out of all statistics, with a warning or an error after the run; ``"keep"`` leaves
+        them in.
 
     Returns
     -------
@@ -231,8 +236,8 @@ def _run(recipe: Recipe, bar: Progress, on_divergence: str) -> Ensemble:
     if ensemble.n_diverged and on_divergence != "keep":
         path, step = ensemble.first_divergence or (0, 0)
         text = (
-            f"{ensemble.n_diverged:,} of {recipe.paths_run:,} paths became non-finite (first: path {path} at step {step}); "
-            "statistics are over the others, conditional on survival"
+            f"{ensemble.n_diverged:,} of {recipe.paths_run:,} paths became non-finite "
+            f"(first: path {path} at step {step}); statistics are over the others, conditional on survival"
         )
         if on_divergence == "raise":
             raise DivergenceError(text, ensemble)

@@ -32,7 +32,7 @@ class Loss(Description):
         """Raises ValueError where the user's loss lacks a piece; the built-in losses have all of them."""
 
     def _points(self, x: ArrayLike) -> tuple[FloatArray, tuple[int, ...]]:
-        """x as (n, d), and its leading shape."""
+        """X as (n, d), and its leading shape."""
         points = np.asarray(x)
         if points.dtype.kind not in "iuf":
             raise TypeError(f"x: expected real numbers, got dtype {points.dtype}")
@@ -72,7 +72,7 @@ class Loss(Description):
         flat, shape = self._points(x)
         return _core.loss_hessian(self._spec(), flat).reshape(*shape, self.dim, self.dim)
 
-    def third(self, x: ArrayLike, S: ArrayLike) -> FloatArray:  # noqa: N803  (S is the literature's symbol)
+    def third(self, x: ArrayLike, S: ArrayLike) -> FloatArray:
         """Gradient of ``<S, hessian(x)>``: the third derivative contracted with a matrix.
 
         Parameters

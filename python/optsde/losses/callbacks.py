@@ -24,7 +24,8 @@ def check_callable(name: str, function: Any) -> None:
 class Function(Loss):
     """A loss given by vectorised NumPy functions.
 
-    Each function receives a read-only array (n, d), valid during the call only, and is called from the calling thread only.
+    Each function receives a read-only array (n, d), valid during the call only, and is called from the calling thread
+    only.
 
     Parameters
     ----------
@@ -88,7 +89,8 @@ class Function(Loss):
 class Compiled(Loss):
     """A loss given by C functions, called from all threads without the interpreter.
 
-    The signature is ``int32_t f(const double *x, double *out, int64_t n, int64_t dim, int64_t stride, void *user_data)``:
+    The signature is ``int32_t f(const double *x, double *out, int64_t n, int64_t dim, int64_t stride, void
+    *user_data)``:
     component i of point p is ``x[i*stride + p]``, outputs likewise; it returns 0, or a code that stops the run with
     ``CallbackError(code)``. It always computes in double, so ``dtype="float32"`` is refused.
 
@@ -152,7 +154,8 @@ def from_numba(grad: Callback, *, dim: int, value: Callback | None = None) -> Co
     Parameters
     ----------
     grad : callable
-        ``grad(x, g)`` reads ``x[i]`` and writes ``g[i]``, in code that numba can compile. It is compiled for a block of points
+        ``grad(x, g)`` reads ``x[i]`` and writes ``g[i]``, in code that numba can compile. It is compiled for a block
+        of points
         and vectorised over them.
     dim : int
         d.

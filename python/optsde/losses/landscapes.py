@@ -1,4 +1,6 @@
-"""Test functions whose coordinates interact, and Rastrigin's: Rosenbrock, Rastrigin, Müller-Brown, scalar factorization."""
+"""Test functions whose coordinates interact, and Rastrigin's: Rosenbrock, Rastrigin, Müller-Brown, scalar
+factorization.
+"""
 
 from __future__ import annotations
 
@@ -95,7 +97,8 @@ class MuellerBrown(Loss):
     ``a = (-1, -1, -6.5, 0.7)``, ``b = (0, 0, 11, 0.6)``, ``c = (-10, -10, -6.5, 0.7)``, ``x_k = (1, 0, -0.5, -1)``,
     ``y_k = (0, 0.5, 1.5, 1)``.
 
-    Minima: -146.6995172 at (-0.558224, 1.441726), -108.1667241 at (0.623499, 0.028038), -80.7678181 at (-0.050011, 0.466694).
+    Minima: -146.6995172 at (-0.558224, 1.441726), -108.1667241 at (0.623499, 0.028038), -80.7678181 at (-0.050011,
+    0.466694).
     Saddles: -40.6648435 at (-0.822002, 0.624313), -72.2489401 at (0.212487, 0.292988).
 
     Examples

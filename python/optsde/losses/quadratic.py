@@ -55,7 +55,7 @@ class Quadratic(Loss):
     center: FloatArray
     dim: int
 
-    def __init__(self, H: ArrayLike, center: ArrayLike | None = None, *, dim: int | None = None) -> None:  # noqa: N803
+    def __init__(self, H: ArrayLike, center: ArrayLike | None = None, *, dim: int | None = None) -> None:
         curvature = symmetric("H", scalar_vector_matrix("H", H))
         middle = real_array("center", 0.0) if center is None else scalar_vector("center", center)
         asked = None if dim is None else integer("dim", dim, 1)

@@ -10,12 +10,15 @@ from optsde.losses import Loss
 
 
 class Noise(Description):
-    """The noise of one example's gradient; a step of batch size B has its covariance divided by B."""
+    """The noise of one example's gradient; a step of batch size B has its covariance divided by B.
 
-    @property
-    @abstractmethod
-    def dim(self) -> int | None:
-        """Number of parameters; None where a scalar leaves it to the loss."""
+    Attributes
+    ----------
+    dim : int or None
+        Number d of parameters; None where a scalar leaves it to the loss.
+    """
+
+    dim: int | None
 
     @abstractmethod
     def _spec(self, dim: int) -> dict[str, Any]:

@@ -25,11 +25,13 @@ class Function(Noise):
     factor : callable
         (n, d) to (n, d), standard deviations, for the diagonal kinds; to (n, d, m) for the others.
     kind : {"diagonal", "diagonal_coupled", "commutative", "full"}
-        ``"diagonal"`` says that standard deviation i depends on coordinate i alone. It is checked at the start of a run.
+        ``"diagonal"`` says that standard deviation i depends on coordinate i alone. It is checked at the start of a
+        run.
     n_wiener : int, optional
         m; d by default, and always d for the diagonal kinds.
     jacobian : callable, optional
-        Derivatives for Milstein: (n, d) to (n, d), ``∂F_i/∂θ_i``, for the diagonal kinds; to (n, d, m, d) for the others.
+        Derivatives for Milstein: (n, d) to (n, d), ``∂F_i/∂θ_i``, for the diagonal kinds; to (n, d, m, d) for the
+        others.
 
     Raises
     ------
@@ -59,7 +61,7 @@ class Function(Noise):
         self._set(factor=factor, kind=declared_kind("kind", kind), n_wiener=count, jacobian=jacobian)
 
     @property
-    def dim(self) -> int | None:
+    def dim(self) -> int | None:  # type: ignore[override]
         """None: that of the loss."""
         return None
 
@@ -80,7 +82,8 @@ class Function(Noise):
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)
 class Compiled(Noise):
-    """Noise given by a C function, called from all threads without the interpreter; signature as in ``losses.Compiled``.
+    """Noise given by a C function, called from all threads without the interpreter; signature as in
+    ``losses.Compiled``.
 
     Parameters
     ----------

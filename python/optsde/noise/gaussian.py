@@ -26,7 +26,7 @@ class Zero(Noise):
         pass
 
     @property
-    def dim(self) -> int | None:
+    def dim(self) -> int | None:  # type: ignore[override]
         """None: that of the loss."""
         return None
 

@@ -61,7 +61,7 @@ class AffineDiagonal(Noise):
         self._set(_dim=common_dim("AffineDiagonal", {name: size_of(a) for name, a in self._fields().items()}))
 
     @property
-    def dim(self) -> int | None:
+    def dim(self) -> int | None:  # type: ignore[override]
         """Number of parameters; None where all arguments are scalars."""
         return self._dim  # type: ignore[attr-defined, no-any-return]
 
@@ -99,7 +99,7 @@ class LossScaled(Noise):
         self._set(cov=covariance("cov", cov), floor=real_number("floor", floor))
 
     @property
-    def dim(self) -> int | None:
+    def dim(self) -> int | None:  # type: ignore[override]
         """Number of parameters; None where cov is a scalar."""
         return size_of(self.cov)
 

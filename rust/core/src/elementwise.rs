@@ -64,8 +64,6 @@ kernels! {
     add_product, AddProduct(y, z;) |old, y, z| y.mul_add(z, old);
     /// `out = x + c · y`.
     assign_add_scaled, AssignAddScaled(x, y; c) |_old, x, y| c.mul_add(y, x);
-    /// An Euler step with a constant deviation: `out += h · a + b · w`.
-    euler_constant, EulerConstant(a, w; h, b) |old, a, w| b.mul_add(w, h.mul_add(a, old));
     /// An Euler step with deviations: `out += h · a + b · w`.
     euler_diagonal, EulerDiagonal(a, b, w; h) |old, a, b, w| b.mul_add(w, h.mul_add(a, old));
     /// A Milstein step of diagonal noise: `out += scale · a + b · w + (bdb / 2)(w² - h)`.
@@ -78,4 +76,35 @@ kernels! {
     /// `out += (a_1 + 2 a_2 + 2 a_3 + a_4) · sixth`: the last line of the classical Runge–Kutta step.
     runge_kutta, RungeKutta(a1, a2, a3, a4; sixth, two)
         |old, a1, a2, a3, a4| sixth.mul_add(two.mul_add(a2 + a3, a1 + a4), old);
+}
+
+/// An Euler step with a constant deviation for each row: `out += h · a + b · w`.
+pub fn euler_constant<T: Real>(out: &mut [T], a: &[T], w: &[T], h: f64, deviations: &[f64], width: usize) {
+    let len = deviations.len() * width;
+    assert!(out.len() == len && a.len() >= len && w.len() >= len);
+    dispatch(EulerConstant { out, a, w, h, deviations, width });
+}
+
+struct EulerConstant<'a, T> {
+    out: &'a mut [T],
+    a: &'a [T],
+    w: &'a [T],
+    h: f64,
+    deviations: &'a [f64],
+    width: usize,
+}
+
+impl<T: Real> Kernel for EulerConstant<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self) {
+        let Self { out, a, w, h, deviations, width } = self;
+        let h = <T::V<S>>::constant(h);
+        for ((row, b), (a, w)) in
+            out.chunks_exact_mut(width).zip(deviations).zip(a.chunks_exact(width).zip(w.chunks_exact(width)))
+        {
+            let b = <T::V<S>>::constant(*b);
+            each::<T::V<S>>(row, |p, old| b.mul_add(at(w, p), h.mul_add(at(a, p), old)));
+        }
+    }
 }

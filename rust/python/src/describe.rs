@@ -233,11 +233,7 @@ pub fn sde<T: RunElement>(dict: &Bound<'_, PyDict>) -> PyResult<Arc<dyn Sde<T>>>
         }
         "ornstein_uhlenbeck" => {
             let (shape, a) = array(dict, "a")?;
-            let linear = Linear {
-                rate: matrix(&shape, a)?,
-                mean: vector(dict, "mean")?,
-                factor: factor(dict, "cov")?,
-            };
+            let linear = Linear { rate: matrix(&shape, a)?, mean: vector(dict, "mean")?, factor: factor(dict, "cov")? };
             Arc::new(LinearSde::new(linear))
         }
         "sde" => {

@@ -13,9 +13,7 @@ pub fn choose_instruction_set() -> PyResult<()> {
     match Isa::from_name(&name) {
         Some(wanted) if choose(wanted) => Ok(()),
         Some(_) => Err(PyImportError::new_err(format!("OPTSDE_SIMD={name}: this machine has {}", names()))),
-        None => {
-            Err(PyImportError::new_err(format!("OPTSDE_SIMD={name}: expected one of avx512, avx2, portable")))
-        }
+        None => Err(PyImportError::new_err(format!("OPTSDE_SIMD={name}: expected one of avx512, avx2, portable"))),
     }
 }
 

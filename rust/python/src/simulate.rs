@@ -60,7 +60,8 @@ fn watch<T: RunElement>(dict: &Bound<'_, PyDict>, sizes: &Sizes) -> PyResult<Wat
             .iter()
             .map(|k| {
                 let inside = u64::try_from(*k).ok().filter(|k| *k <= sizes.n_steps);
-                inside.ok_or_else(|| PyValueError::new_err(format!("at: step {k} is not within 0 and {}", sizes.n_steps)))
+                inside
+                    .ok_or_else(|| PyValueError::new_err(format!("at: step {k} is not within 0 and {}", sizes.n_steps)))
             })
             .collect()
     };

@@ -3,7 +3,7 @@
 use super::block::{Queue, Worker};
 use super::{Control, Initial};
 use crate::error::Error;
-use crate::lanes::{LANE_MULTIPLE, isa, with_isa};
+use crate::lanes::LANE_MULTIPLE;
 use crate::observe::{GROUP, Observer};
 use crate::scheme::Stepper;
 use crate::wiener::{Element, Grid};
@@ -66,8 +66,10 @@ impl<T: Element> Plan<T> {
         let lane = rows * T::BYTES;
         let group = GROUP as usize;
         let calls_python = self.needs_calling_thread();
-        let (least, most, memory) = if calls_python { (4 * group, 256 * group, FAR) } else { (group, 8 * group, NEAR) };
-        let width = (memory / lane / group * group).clamp(least, most);
+        let (least, most, memory) = if calls_python { (5 * group, 255 * group, FAR) } else { (group, 9 * group, NEAR) };
+        // An odd number of groups: rows a power of two apart would share few sets of the cache.
+        let width = ((memory / lane / group).saturating_sub(1) / 2 * 2 + 1) * group;
+        let width = width.clamp(least, most);
         let paths = (self.range.1 - self.range.0) as usize;
         // Few paths: shorter blocks, one for each thread at least.
         let share = if calls_python { paths } else { paths.div_ceil(threads).next_multiple_of(group).min(paths) };
@@ -147,13 +149,12 @@ pub fn run<T: Element>(plan: &Plan<T>, threads: usize, control: &Control, poll: 
         });
     } else {
         let running = (Mutex::new(threads), Condvar::new());
-        let isa = isa();
         std::thread::scope(|scope| {
             for _ in 0..threads {
                 scope.spawn(|| {
                     // Counted down also when unwinding, or the wait below would never end.
                     let _done = CountDown(&running);
-                    with_isa(isa, || work(&|| ()));
+                    work(&|| ());
                 });
             }
             let (count, changed) = &running;

@@ -216,6 +216,7 @@ impl Simd for Avx2 {
     }
     #[inline(always)]
     fn lookup16(index: U64x4, table: &[f64; 16]) -> F64x4 {
+        // on Zen 5 the gather is a little faster than four plain loads
         // SAFETY: the index is below 16; and see the head of this file.
         unsafe {
             let index = _mm256_and_si256(index.0, _mm256_set1_epi64x(15));

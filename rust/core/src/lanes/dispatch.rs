@@ -1,7 +1,8 @@
 //! Chooses the instruction set at run time and enters it: one branch per kernel call, none inside.
 
 use super::{Portable, Simd};
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 /// An instruction set this library has kernels for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,28 +60,43 @@ pub fn available() -> Vec<Isa> {
     list
 }
 
-static CHOSEN: OnceLock<Isa> = OnceLock::new();
-
-thread_local! {
-    static FORCED: std::cell::Cell<Option<Isa>> = const { std::cell::Cell::new(None) };
-}
+/// The instruction set in use: an index into [`ORDER`] plus one, or 0 before the first use.
+static CHOSEN: AtomicU8 = AtomicU8::new(0);
+const ORDER: [Isa; 3] = [Isa::Avx512, Isa::Avx2, Isa::Portable];
 
 /// The instruction set in use: the best available unless [`choose`] was called first.
+#[inline]
 pub fn isa() -> Isa {
-    FORCED.get().unwrap_or_else(|| *CHOSEN.get_or_init(|| available()[0]))
+    match CHOSEN.load(Ordering::Relaxed) {
+        1 => Isa::Avx512,
+        2 => Isa::Avx2,
+        3 => Isa::Portable,
+        _ => {
+            let best = available()[0];
+            choose(best);
+            best
+        }
+    }
 }
 
-/// Fixes the instruction set of this process; false if one was fixed before or the machine lacks it.
+/// Makes the kernels of this process run on `isa`; false if the machine lacks it. Results are the same on each.
 pub fn choose(isa: Isa) -> bool {
-    available().contains(&isa) && *CHOSEN.get_or_init(|| isa) == isa
+    let able = available().contains(&isa);
+    if able {
+        let index = ORDER.iter().position(|other| *other == isa).unwrap_or(0);
+        CHOSEN.store(index as u8 + 1, Ordering::Relaxed);
+    }
+    able
 }
 
-/// Runs `f` with the kernels that it calls on this thread forced to `isa` (for tests; the machine must have it).
+/// Runs `f` with all kernels of the process on `isa`, one caller at a time (for tests; the machine must have it).
 pub fn with_isa<R>(isa: Isa, f: impl FnOnce() -> R) -> R {
-    assert!(available().contains(&isa), "this machine has no {}", isa.name());
-    let before = FORCED.replace(Some(isa));
+    static ONE: Mutex<()> = Mutex::new(());
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let before = self::isa();
+    assert!(choose(isa), "this machine has no {}", isa.name());
     let result = f();
-    FORCED.set(before);
+    choose(before);
     result
 }
 

@@ -197,7 +197,8 @@ macro_rules! scalar {
             }
         }
 
-        /// One lane: the same bits as a lane of any vector.
+        /// One lane: the same bits as a lane of any vector. In code that names the float type, `x.exp()` and
+        /// `x.sin_cos()` are the standard library's; generic code, or `Number::exp(x)`, gets these.
         impl Number for $float {
             #[inline(always)]
             fn constant(c: f64) -> Self {

@@ -173,3 +173,58 @@ impl Real for f32 {
         f32::is_finite(self)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Split<'a> {
+        x: &'a [f64],
+        out: Vec<[f64; 4]>,
+    }
+
+    impl Kernel for Split<'_> {
+        type Output = Vec<[f64; 4]>;
+        #[inline(always)]
+        fn run<S: Simd>(mut self) -> Self::Output {
+            for &x in self.x {
+                let mut row = [[0.0; 8]; 2];
+                let mut narrow = [[0.0; 16]; 2];
+                let (k, z) = S::split_f64(S::F64::splat(x));
+                let (k32, z32) = S::split_f32(S::F32::splat(x as f32));
+                // SAFETY: the arrays hold the longest vectors.
+                unsafe {
+                    k.store(row[0].as_mut_ptr());
+                    z.store(row[1].as_mut_ptr());
+                    k32.store(narrow[0].as_mut_ptr());
+                    z32.store(narrow[1].as_mut_ptr());
+                }
+                self.out.push([row[0][0], row[1][0], f64::from(narrow[0][0]), f64::from(narrow[1][0])]);
+            }
+            self.out
+        }
+    }
+
+    /// Where the mantissa passes 1.5 the exponent must step at the very same number on every instruction set.
+    #[test]
+    fn splits_agree_at_the_edges() {
+        let mut x = Vec::new();
+        for k in -60..20 {
+            for m in [0.75, 1.0, 1.4, 1.5, 1.75] {
+                let v = m * 2.0_f64.powi(k);
+                for i in -3..=3_i64 {
+                    x.push(f64::from_bits(v.to_bits().wrapping_add_signed(i)));
+                    x.push(f32::from_bits((v as f32).to_bits().wrapping_add_signed(i as i32)).into());
+                }
+            }
+        }
+        for isa in available() {
+            let split = with_isa(isa, || dispatch(Split { x: &x, out: Vec::new() }));
+            for (&x, [k, z, k32, z32]) in x.iter().zip(split) {
+                assert!((0.75..1.5).contains(&z) && (0.75..1.5).contains(&z32), "{isa:?} {x}");
+                assert_eq!(z * k.exp2(), x, "{isa:?}");
+                assert_eq!((z32 * k32.exp2()) as f32, x as f32, "{isa:?}");
+            }
+        }
+    }
+}

@@ -67,8 +67,7 @@ impl Stats {
         }
         let n = self.n + other.n;
         let weight = other.n / n;
-        let mean: Vec<f64> =
-            self.mean.iter().zip(&other.mean).map(|(a, b)| (b - a).mul_add(weight, *a)).collect();
+        let mean: Vec<f64> = self.mean.iter().zip(&other.mean).map(|(a, b)| (b - a).mul_add(weight, *a)).collect();
         self.move_to(&mean);
         other.move_to(&mean);
         let add = |a: &mut [f64], b: &[f64]| a.iter_mut().zip(b).for_each(|(a, b)| *a += b);
@@ -378,8 +377,7 @@ impl Forest {
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         let (words, []) = bytes.as_chunks::<8>() else { return None };
         let mut words = words.iter().map(|word| u64::from_le_bytes(*word));
-        let mut forest =
-            Forest::new(words.next()?, words.next()? as usize, words.next()? as usize, words.next()? == 1);
+        let mut forest = Forest::new(words.next()?, words.next()? as usize, words.next()? as usize, words.next()? == 1);
         let size = forest.times.checked_mul(forest.components)?;
         let list = |words: &mut dyn Iterator<Item = u64>, len: usize| -> Option<Vec<f64>> {
             let list: Vec<f64> = words.take(len).map(f64::from_bits).collect();
@@ -387,7 +385,8 @@ impl Forest {
         };
         for _ in 0..words.next()? {
             let key = (u32::try_from(words.next()?).ok()?, words.next()?);
-            let mut stats = Stats { n: f64::from_bits(words.next()?), components: forest.components, ..Stats::default() };
+            let mut stats =
+                Stats { n: f64::from_bits(words.next()?), components: forest.components, ..Stats::default() };
             stats.mean = list(&mut words, size)?;
             stats.m2 = list(&mut words, size)?;
             stats.m3 = list(&mut words, size)?;

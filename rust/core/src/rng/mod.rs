@@ -131,9 +131,14 @@ impl<E: Emit> Kernel for Generate<E> {
                         PathPart::<S>::new(&keys, c1, first.add_wrap(offsets[0])),
                         PathPart::<S>::new(&keys, c1, first.add_wrap(offsets[1])),
                     ];
-                    for (i, part) in common[..count].iter().enumerate() {
-                        self.emit.emit::<S>(done + i, lane, philox::blocks::<S, 2>(&keys, part, &paths));
+                    // the next block's words are made beside this one's numbers: two chains that can overlap
+                    let mut words = philox::blocks::<S, 2>(&keys, &common[0], &paths);
+                    for (i, part) in common[1..count].iter().enumerate() {
+                        let next = philox::blocks::<S, 2>(&keys, part, &paths);
+                        self.emit.emit::<S>(done + i, lane, words);
+                        words = next;
                     }
+                    self.emit.emit::<S>(done + count - 1, lane, words);
                 } else {
                     // once in 2^32 paths the high word changes within the vectors
                     for i in 0..count {
@@ -200,8 +205,7 @@ impl Emit for Normals64 {
     #[inline(always)]
     fn emit<S: Simd>(&mut self, block: usize, lane: usize, words: [[S::U64; 4]; 2]) {
         let variance = S::F64::splat(self.variance);
-        let a = normal::normals64::<S>(words[0], variance);
-        let b = normal::normals64::<S>(words[1], variance);
+        let [a, b] = normal::normals64::<S, 2>(words, variance);
         let at = self.rows.at(2 * block, lane);
         // SAFETY: rows 2 block and 2 block + 1 are there, and `lane` starts a whole group of lanes.
         unsafe {

@@ -10,7 +10,7 @@
 //!
 //! The coefficients are minimax fits by `tools/fit_polynomials.py`, relative errors in the comments.
 
-use crate::lanes::math::polynomial;
+use crate::lanes::math::constant_like;
 use crate::lanes::{Bits, Float, Number, Simd};
 use std::f64::consts::PI;
 
@@ -57,59 +57,97 @@ const INVERSE_8: [f32; 8] = [1.0, 0.8888889, 0.8, 0.72727275, 0.68085104, 1.0, 1
 /// 2 log of the above.
 const LOG_8: [f32; 8] = [0.0, -0.23556605, -0.44628707, -0.6369074, -0.76882344, 0.0, 0.4937201, 0.26706287];
 
+/// `p[i] * x[i] + c[i]`.
+#[inline(always)]
+fn mul_add<F: Number, const N: usize>(mut p: [F; N], x: [F; N], c: [F; N]) -> [F; N] {
+    for i in 0..N {
+        p[i] = p[i].mul_add(x[i], c[i]);
+    }
+    p
+}
+
+/// `a[i] * b[i]`.
+#[inline(always)]
+fn mul<F: Number, const N: usize>(mut a: [F; N], b: [F; N]) -> [F; N] {
+    for i in 0..N {
+        a[i] = a[i] * b[i];
+    }
+    a
+}
+
+/// Horner's rule on `N` vectors in lockstep: one's latency is hidden behind the others.
+macro_rules! polynomials {
+    ($x:expr; $c:expr) => { [constant_like($x[0], $c); N] };
+    ($x:expr; $c:expr, $($rest:expr),+) => {
+        mul_add(polynomials!($x; $($rest),+), $x, [constant_like($x[0], $c); N])
+    };
+}
+
 /// -2 log u of `f64` lanes in (0, 1]: never negative, and 0 at 1, because the bin round 1 has c = 1.
 #[inline(always)]
-fn minus_two_log64<S: Simd>(u: S::F64) -> S::F64 {
-    let (k, z) = S::split_f64(u);
-    // 1.5 * 2^48: the sum's last bit is worth 1/16
-    let bin = (z + S::F64::constant(422_212_465_065_984.0)).to_bits();
-    let (inverse, log) = (S::lookup16(bin, &INVERSE_16), S::lookup16(bin, &LOG_16));
-    let r = z.mul_add(inverse, S::F64::constant(-1.0));
-    let base = k.mul_add(S::F64::constant(-2.0 * std::f64::consts::LN_2), log);
+fn minus_two_log64<S: Simd, const N: usize>(u: [S::F64; N]) -> [S::F64; N] {
+    let (mut r, mut base) = (u, u);
+    for i in 0..N {
+        let (k, z) = S::split_f64(u[i]);
+        // 1.5 * 2^48: the sum's last bit is worth 1/16
+        let bin = (z + S::F64::constant(422_212_465_065_984.0)).to_bits();
+        let (inverse, log) = (S::lookup16(bin, &INVERSE_16), S::lookup16(bin, &LOG_16));
+        r[i] = z.mul_add(inverse, S::F64::constant(-1.0));
+        base[i] = k.mul_add(S::F64::constant(-2.0 * std::f64::consts::LN_2), log);
+    }
     // -2 log(1 + r) / r on |r| <= 0.0385, error 7.4e-17
-    let p = polynomial!(r; -2.0, 0.9999999999999661, -0.6666666666665868, 0.5000000003047397, -0.40000000044290746,
+    let p = polynomials!(r; -2.0, 0.9999999999999661, -0.6666666666665868, 0.5000000003047397, -0.40000000044290746,
         0.3333325922740082, -0.2857134326518098, 0.2506672298322378, -0.22288941579770052);
-    r.mul_add(p, base)
+    mul_add(r, p, base)
 }
 
 /// -2 log u of `f32` lanes in (0, 1].
 #[inline(always)]
-fn minus_two_log32<S: Simd>(u: S::F32) -> S::F32 {
-    let (k, z) = S::split_f32(u);
-    // 1.5 * 2^20: the sum's last bit is worth 1/8
-    let bin = (z + S::F32::constant(1_572_864.0)).to_bits();
-    let (inverse, log) = (S::lookup8(bin, &INVERSE_8), S::lookup8(bin, &LOG_8));
-    let r = z.mul_add(inverse, S::F32::constant(-1.0));
-    let base = k.mul_add(S::F32::constant(-2.0 * std::f64::consts::LN_2), log);
+fn minus_two_log32<S: Simd, const N: usize>(u: [S::F32; N]) -> [S::F32; N] {
+    let (mut r, mut base) = (u, u);
+    for i in 0..N {
+        let (k, z) = S::split_f32(u[i]);
+        // 1.5 * 2^20: the sum's last bit is worth 1/8
+        let bin = (z + S::F32::constant(1_572_864.0)).to_bits();
+        let (inverse, log) = (S::lookup8(bin, &INVERSE_8), S::lookup8(bin, &LOG_8));
+        r[i] = z.mul_add(inverse, S::F32::constant(-1.0));
+        base[i] = k.mul_add(S::F32::constant(-2.0 * std::f64::consts::LN_2), log);
+    }
     // on |r| <= 0.0715, error 2.1e-8
-    let p = polynomial!(r; -2.0, 0.99999726, -0.66666275, 0.5021345, -0.40213573);
-    r.mul_add(p, base)
+    let p = polynomials!(r; -2.0, 0.99999726, -0.66666275, 0.5021345, -0.40213573);
+    mul_add(r, p, base)
+}
+
+/// `x^2`, and `1/4 - x^2` rounded once, which keeps the relative accuracy of the cosine near its zeros.
+#[inline(always)]
+fn squares<F: Float, const N: usize>(x: [F; N]) -> ([F; N], [F; N]) {
+    let mut w = x;
+    for i in 0..N {
+        w[i] = (-x[i]).mul_add(x[i], F::constant(0.25));
+    }
+    (mul(x, x), w)
 }
 
 /// sin(pi x) and cos(pi x) of `f64` lanes, |x| <= 1/2.
 #[inline(always)]
-fn sin_cos_pi64<F: Float>(x: F) -> (F, F) {
-    let v = x * x;
-    // the factor 1/4 - x^2, rounded once, keeps the relative accuracy of the cosine near its zeros
-    let w = (-x).mul_add(x, F::constant(0.25));
+fn sin_cos_pi64<F: Float, const N: usize>(x: [F; N]) -> ([F; N], [F; N]) {
+    let (v, w) = squares(x);
     // sin(pi x) / x and cos(pi x) / (1/4 - x^2), errors 4.0e-17 and 3.9e-17
-    let s = polynomial!(v; PI, -5.167712780049969, 2.550164039877294, -0.5992645293187383,
-        0.0821458865698933, -0.007370430478766603, 0.00046629968878758463, -2.190318544831875e-05,
-        7.694727554924751e-07);
-    let c = polynomial!(v; 4.0, -3.7392088021786822, 1.2780132969493234, -0.22899788751887054, 0.02533096959102438,
+    let s = polynomials!(v; PI, -5.167712780049969, 2.550164039877294, -0.5992645293187383, 0.0821458865698933,
+        -0.007370430478766603, 0.00046629968878758463, -2.190318544831875e-05, 7.694727554924751e-07);
+    let c = polynomials!(v; 4.0, -3.7392088021786822, 1.2780132969493234, -0.22899788751887054, 0.02533096959102438,
         -0.001903669690950272, 0.00010351520907094312, -4.131827922960101e-06);
-    (x * s, w * c)
+    (mul(x, s), mul(w, c))
 }
 
 /// sin(pi x) and cos(pi x) of `f32` lanes, |x| <= 1/2.
 #[inline(always)]
-fn sin_cos_pi32<F: Float>(x: F) -> (F, F) {
-    let v = x * x;
-    let w = (-x).mul_add(x, F::constant(0.25));
+fn sin_cos_pi32<F: Float, const N: usize>(x: [F; N]) -> ([F; N], [F; N]) {
+    let (v, w) = squares(x);
     // errors 4.3e-8 and 7e-9
-    let s = polynomial!(v; PI, -5.16771, 2.5500698, -0.5982421, 0.07756039);
-    let c = polynomial!(v; 4.0, -3.739208, 1.2779897, -0.22873855, 0.024154097);
-    (x * s, w * c)
+    let s = polynomials!(v; PI, -5.16771, 2.5500698, -0.5982421, 0.07756039);
+    let c = polynomials!(v; 4.0, -3.739208, 1.2779897, -0.22873855, 0.024154097);
+    (mul(x, s), mul(w, c))
 }
 
 /// The low halves of two lanes joined: `high << 32 | low`.
@@ -124,29 +162,29 @@ fn one_to_two<F: Float>(mantissa: F::Bits) -> F {
     F::from_bits(mantissa.or(F::Bits::splat(0x3ff << 52)))
 }
 
-/// Two normals from the words of a block (high halves ignored).
+/// Two normals from the words of each block (high halves ignored): `[i][slot]`.
 #[inline(always)]
-pub fn normals64<S: Simd>(w: [S::U64; 4], variance: S::F64) -> [S::F64; 2] {
-    let u = S::F64::constant(2.0) - one_to_two::<S::F64>(join(w[0], w[1]).shift_right(12));
-    let radius = (minus_two_log64::<S>(u) * variance).sqrt();
-    let mantissa = S::U64::splat((1 << 52) - 1).pick(join(w[2], w[3]), S::U64::splat(0x3ff << 52));
-    // both sums are exact
-    let x = S::F64::from_bits(mantissa) - S::F64::constant(1.5) + S::F64::constant(f64::EPSILON / 2.0);
+pub fn normals64<S: Simd, const N: usize>(w: [[S::U64; 4]; N], variance: S::F64) -> [[S::F64; 2]; N] {
+    let mut u = [variance; N];
+    let mut x = u;
+    for i in 0..N {
+        u[i] = S::F64::constant(2.0) - one_to_two::<S::F64>(join(w[i][0], w[i][1]).shift_right(12));
+        let mantissa = S::U64::splat((1 << 52) - 1).pick(join(w[i][2], w[i][3]), S::U64::splat(0x3ff << 52));
+        // both sums are exact
+        x[i] = S::F64::from_bits(mantissa) - S::F64::constant(1.5) + S::F64::constant(f64::EPSILON / 2.0);
+    }
+    let mut radius = mul(minus_two_log64::<S, N>(u), [variance; N]);
+    for r in &mut radius {
+        *r = r.sqrt();
+    }
     let (sin, cos) = sin_cos_pi64(x);
-    let signed = (radius * cos).to_bits().xor_masked(w[2].shift_left(32), S::U64::splat(1 << 63));
-    [S::F64::from_bits(signed), radius * sin]
-}
-
-/// Two normals from a pair of words.
-#[inline(always)]
-fn pair32<S: Simd>(a: S::U32, b: S::U32, variance: S::F32) -> [S::F32; 2] {
-    let unit = S::F32::constant(1.0 / 4_294_967_296.0);
-    let u = S::unsigned_to_f32(a).mul_add(unit, unit);
-    let radius = (minus_two_log32::<S>(u) * variance).sqrt();
-    let x = S::signed_to_f32(b.shift_left(1)).mul_add(unit, S::F32::constant(0.5 / 4_294_967_296.0));
-    let (sin, cos) = sin_cos_pi32(x);
-    let signed = (radius * cos).to_bits().xor_masked(b, S::U32::splat(1 << 31));
-    [S::F32::from_bits(signed), radius * sin]
+    let (sin, cos) = (mul(radius, sin), mul(radius, cos));
+    let mut normals = [[variance; 2]; N];
+    for i in 0..N {
+        let signed = cos[i].to_bits().xor_masked(w[i][2].shift_left(32), S::U64::splat(1 << 63));
+        normals[i] = [S::F64::from_bits(signed), sin[i]];
+    }
+    normals
 }
 
 /// Four normals from the words of a block, for the even and the odd paths.
@@ -154,8 +192,20 @@ fn pair32<S: Simd>(a: S::U32, b: S::U32, variance: S::F32) -> [S::F32; 2] {
 pub fn normals32<S: Simd>(even: [S::U64; 4], odd: [S::U64; 4], variance: S::F32) -> [S::F32; 4] {
     let (w0, w1) = (S::interleave(even[0], odd[0]), S::interleave(even[1], odd[1]));
     let (w2, w3) = (S::interleave(even[2], odd[2]), S::interleave(even[3], odd[3]));
-    let ([n0, n1], [n2, n3]) = (pair32::<S>(w0, w1, variance), pair32::<S>(w2, w3, variance));
-    [n0, n1, n2, n3]
+    let (a, b) = ([w0, w2], [w1, w3]);
+    let unit = S::F32::constant(1.0 / 4_294_967_296.0);
+    let (mut u, mut x) = ([variance; 2], [variance; 2]);
+    for i in 0..2 {
+        u[i] = S::unsigned_to_f32(a[i]).mul_add(unit, unit);
+        x[i] = S::signed_to_f32(b[i].shift_left(1)).mul_add(unit, S::F32::constant(0.5 / 4_294_967_296.0));
+    }
+    let radius = mul(minus_two_log32::<S, 2>(u), [variance; 2]);
+    let radius = [radius[0].sqrt(), radius[1].sqrt()];
+    let (sin, cos) = sin_cos_pi32(x);
+    let (sin, cos) = (mul(radius, sin), mul(radius, cos));
+    let top = S::U32::splat(1 << 31);
+    let signed = [cos[0].to_bits().xor_masked(b[0], top), cos[1].to_bits().xor_masked(b[1], top)];
+    [S::F32::from_bits(signed[0]), sin[0], S::F32::from_bits(signed[1]), sin[1]]
 }
 
 /// A uniform in (0, 1) from the top 52 bits of `high << 32 | low`.

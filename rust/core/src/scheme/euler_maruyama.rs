@@ -62,12 +62,7 @@ impl<T: Real> Stepper<T> for EulerMaruyama<T> {
         self.sde.drift(t, x, a, work, span)?;
         match &self.diffusion {
             Diffusion::None => add_scaled(x, a, c),
-            Diffusion::Deviations(s) => {
-                for (i, s) in s.iter().enumerate() {
-                    let row = i * width..(i + 1) * width;
-                    euler_constant(&mut x[row.clone()], &a[row.clone()], &dw[row], c, *s);
-                }
-            }
+            Diffusion::Deviations(s) => euler_constant(x, a, dw, c, s, width),
             Diffusion::Constant(factor) => {
                 add_scaled(x, a, c);
                 factor.add_apply(dw, x, span)?;

@@ -24,7 +24,9 @@ pub struct Method {
     pub source: &'static str,
 }
 
-use NoiseKind::{AdditiveDiagonal, AdditiveFull, Commutative, Diagonal, DiagonalCoupled, Full, None as NoNoise, Scalar};
+use NoiseKind::{
+    AdditiveDiagonal, AdditiveFull, Commutative, Diagonal, DiagonalCoupled, Full, None as NoNoise, Scalar,
+};
 
 /// Every scheme. Orders of exact schemes are infinite.
 pub const METHODS: &[Method] = &[
