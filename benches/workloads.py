@@ -17,6 +17,7 @@ class Workload:
     dt: float
     start: float
     lr: float = 1.0
+    kurtosis: float = 4.0  # about that of the law at the end, or more: for the error of a variance
     matrices: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     # peer -> optsde must be at least so many times as fast
     goals: dict[str, float] = field(default_factory=dict)
@@ -65,6 +66,7 @@ WORKLOADS = {
             dt=0.005,
             start=1.0,
             lr=0.5,
+            kurtosis=18.0,
             goals={"numba": 4.0, **_SLOW},
         ),
         Workload(

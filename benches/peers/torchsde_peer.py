@@ -64,7 +64,7 @@ def build(w: Workload, threads: int) -> Runner:
             for c in range(-(-n_paths // chunk)):
                 start = torch.full((chunk, w.dim), w.start)
                 brownian = torchsde.BrownianInterval(
-                    0.0, w.n_steps * w.dt, size=(chunk, w.dim), dtype=start.dtype, entropy=seed + c, dt=w.dt
+                    0.0, w.n_steps * w.dt, size=(chunk, w.dim), dtype=start.dtype, entropy=seed * 100_000 + c, dt=w.dt
                 )
                 end = torchsde.sdeint(equation, start, times, bm=brownian, dt=w.dt, method=method)[-1]
                 parts.append(sums(end.numpy()))
