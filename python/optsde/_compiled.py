@@ -106,8 +106,8 @@ def compiled(address: Any, user_data: Any = None, keep_alive: Any = None) -> Com
     """A C function for :class:`optsde.SDE`, by its address.
 
     It must have the signature ``int32_t g(double t, const double *x, double *out, int64_t n, int64_t dim,
-    int64_t stride, void *user_data)``: component i of point p is ``x[i*stride + p]``, outputs likewise; it returns 0, or a
-    code that stops the run with ``CallbackError(code)``. It is called from several threads at once, without the
+    int64_t stride, void *user_data)``: component i of point p is ``x[i*stride + p]``, outputs likewise; it returns 0,
+    or a code that stops the run with ``CallbackError(code)``. It is called from several threads at once, without the
     interpreter.
 
     Parameters

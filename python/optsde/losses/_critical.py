@@ -21,5 +21,6 @@ def separable_saddles(minima: list[float], maximum: float, dim: int) -> FloatArr
     """Points with one coordinate at the 1-D maximum and the others at minima, (d 2^(d-1), d)."""
     if dim > _LARGEST_DIM:
         raise ValueError(f"saddles: there are {dim} * 2^{dim - 1}; they are listed for dim <= {_LARGEST_DIM} only")
-    others = np.array(list(product(minima, repeat=dim - 1)), dtype=np.float64).reshape(-1, dim - 1)
+    count = len(minima) ** (dim - 1)
+    others = np.array(list(product(minima, repeat=dim - 1)), dtype=np.float64).reshape(count, dim - 1)
     return np.concatenate([np.insert(others, k, maximum, axis=1) for k in range(dim)])
