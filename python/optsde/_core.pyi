@@ -120,6 +120,10 @@ class Stats(TypedDict):
 # The partial sums that merge() needs: picklable bytes.
 Forest = bytes
 
-def merge_forests(forests: list[Forest], n_paths: int) -> tuple[Forest, Stats]: ...
+def merge_forests(forests: list[Forest]) -> tuple[Forest, Stats]: ...
+def normals(
+    key: int, tag: int, first_path: int, paths: int, numbers: int, single: bool
+) -> NDArray[np.float64]:
+    """Normals at their addresses, (numbers, paths) from the first number on: for tests of the generator."""
 
 class CallbackError(RuntimeError): ...

@@ -13,10 +13,10 @@ from optsde import _core
 from optsde.ensemble import Ensemble
 
 
-def _merged_observer(kind: type, raws: list[dict[str, Any]], n_paths: int) -> dict[str, Any]:
+def _merged_observer(raws: list[dict[str, Any]]) -> dict[str, Any]:
     """The raw results of one observer over all shards, by what they hold."""
     if "forest" in raws[0]:
-        forest, stats = _core.merge_forests([raw["forest"] for raw in raws], n_paths)
+        forest, stats = _core.merge_forests([raw["forest"] for raw in raws])
         return {"forest": forest, "stats": stats}
     if "counts" in raws[0]:
         return {name: np.sum([raw[name] for raw in raws], axis=0) for name in ("counts", "underflow", "overflow")}
@@ -85,7 +85,7 @@ def merge(ensembles: Iterable[Ensemble]) -> Ensemble:
         "path_steps": sum(raw["path_steps"] for raw in raws),
         "simd": ", ".join(dict.fromkeys(raw["simd"] for raw in raws)),
         "observers": [
-            _merged_observer(type(observer), [raw["observers"][k] for raw in raws], whole.n_paths)
+            _merged_observer([raw["observers"][k] for raw in raws])
             for k, observer in enumerate(whole.observers)
         ],
     }

@@ -28,10 +28,10 @@ pub fn simulate<'py>(plan: &Bound<'py, PyDict>, poll: Option<Py<PyAny>>) -> PyRe
 
 /// An observer, kept in its own type to be read after the run.
 enum Watch<T: RunElement> {
-    Snapshots(Arc<Snapshots<T>>, [usize; 3]),
+    Snapshots(Arc<Snapshots<T>>, Vec<usize>),
     Moments(Arc<Moments>),
     Functional(Arc<FunctionalMoments<T>>),
-    Histogram(Arc<Histogram>, [usize; 3]),
+    Histogram(Arc<Histogram>, [usize; 2]),
 }
 
 impl<T: RunElement> Watch<T> {
@@ -65,17 +65,17 @@ fn watch<T: RunElement>(dict: &Bound<'_, PyDict>, sizes: &Sizes) -> PyResult<Wat
             })
             .collect()
     };
-    let snapshots = |at: Vec<u64>, end: u64| -> PyResult<Watch<T>> {
+    let snapshots = |at: Vec<u64>, end: u64, squeeze: bool| -> PyResult<Watch<T>> {
         let (begin, end) = (sizes.range.0, end.clamp(sizes.range.0, sizes.range.1));
-        let shape = [at.len(), (end - begin) as usize, sizes.dim];
+        let shape = vec![at.len(), (end - begin) as usize, sizes.dim];
         let bytes = shape.iter().map(|n| *n as u128).product::<u128>() * T::BYTES as u128;
         let snapshots = Snapshots::new(at, begin, end, sizes.dim);
         let message = || PyMemoryError::new_err(format!("{kind}: needs {bytes} bytes, which cannot be had"));
-        Ok(Watch::Snapshots(Arc::new(snapshots.ok_or_else(message)?), shape))
+        Ok(Watch::Snapshots(Arc::new(snapshots.ok_or_else(message)?), shape[usize::from(squeeze)..].to_vec()))
     };
     Ok(match kind.as_str() {
-        "final" => snapshots(vec![sizes.n_steps], sizes.range.1)?,
-        "paths" => snapshots(at()?, entry(dict, "keep")?)?,
+        "final" => snapshots(vec![sizes.n_steps], sizes.range.1, true)?,
+        "paths" => snapshots(at()?, entry(dict, "keep")?, false)?,
         "moments" => Watch::Moments(Arc::new(Moments::new(at()?, sizes.n_paths, sizes.dim, entry(dict, "cov")?))),
         "loss" => {
             let value = LossValue(loss::<T>(&entry::<Bound<'_, PyDict>>(dict, "loss")?)?);
@@ -93,7 +93,7 @@ fn watch<T: RunElement>(dict: &Bound<'_, PyDict>, sizes: &Sizes) -> PyResult<Wat
                 return Err(PyValueError::new_err(format!("coords: not below the dimension {}", sizes.dim)));
             }
             let (at, bins) = (at()?, entry::<usize>(dict, "bins")?);
-            let shape = [at.len(), coords.len(), bins + 2];
+            let shape = [at.len(), coords.len()];
             Watch::Histogram(Arc::new(Histogram::new(at, coords, bins, low, high)), shape)
         }
         _ => return Err(PyValueError::new_err(format!("observe: unknown kind {kind:?}"))),
@@ -176,19 +176,42 @@ fn typed<'py, T: RunElement>(dict: &Bound<'py, PyDict>, poll: Option<Py<PyAny>>)
     for watch in watches {
         let item = PyDict::new(py);
         match watch {
-            Watch::Snapshots(snapshots, shape) => {
-                item.set_item("values", PyArray1::from_vec(py, snapshots.take()).reshape(shape)?)?;
+            Watch::Snapshots(snapshots, mut shape) => {
+                let mut values = snapshots.take();
+                if !outcome.complete {
+                    values = keep_finished(&values, &mut shape, sizes.range.0, &outcome.finished);
+                }
+                item.set_item("values", PyArray1::from_vec(py, values).reshape(shape)?)?;
             }
             Watch::Moments(moments) => stats::put(&item, &moments.forest())?,
             Watch::Functional(moments) => stats::put(&item, &moments.forest())?,
             Watch::Histogram(histogram, shape) => {
-                item.set_item("counts", PyArray1::from_vec(py, histogram.counts()).reshape(shape)?)?;
+                let counts = histogram.counts();
+                let cells = counts.len() / shape.iter().product::<usize>().max(1);
+                let part = |range: std::ops::Range<usize>| {
+                    let rows = counts.chunks_exact(cells.max(1)).flat_map(|row| &row[range.clone()]);
+                    PyArray1::from_iter(py, rows.copied())
+                };
+                item.set_item("counts", part(1..cells - 1).reshape([shape[0], shape[1], cells - 2])?)?;
+                item.set_item("underflow", part(0..1).reshape(shape)?)?;
+                item.set_item("overflow", part(cells - 1..cells).reshape(shape)?)?;
             }
         }
         list.append(item)?;
     }
     result.set_item("observers", list)?;
     Ok(result)
+}
+
+/// Of states `(…, paths, dim)` from path `begin` on, those of finished paths; `shape` follows.
+fn keep_finished<T: RunElement>(values: &[T], shape: &mut [usize], begin: u64, finished: &[(u64, u64)]) -> Vec<T> {
+    let [.., paths, dim] = shape else { return Vec::new() };
+    let stride = *paths * *dim;
+    let last = *paths as u64;
+    let rows = |(a, b): &(u64, u64)| (a - begin).min(last) as usize * *dim..(b - begin).min(last) as usize * *dim;
+    let ranges: Vec<_> = finished.iter().map(rows).collect();
+    *paths = ranges.iter().map(|range| range.len() / *dim).sum();
+    values.chunks_exact(stride.max(1)).flat_map(|x| ranges.iter().flat_map(|range| &x[range.clone()])).copied().collect()
 }
 
 /// Runs while listening: to signals, and to what the caller's `poll` raises.
