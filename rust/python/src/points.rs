@@ -1,6 +1,6 @@
 //! Losses and equations at points, for users who look at them and for tests.
 
-use crate::describe::{builtin, sde};
+use crate::describe::{self, builtin, sde};
 use crate::errors::to_python;
 use numpy::{PyArray1, PyArrayDyn, PyArrayMethods, PyReadonlyArray2, PyReadonlyArray3};
 use optsde_core::block::Span;
@@ -43,6 +43,11 @@ fn each<'py>(
 /// `(n, d) -> (n,)`.
 #[pyfunction]
 pub fn loss_value<'py>(loss: &Bound<'py, PyDict>, x: PyReadonlyArray2<'py, f64>) -> Answer<'py> {
+    if builtin(loss)?.is_none() {
+        let f = describe::loss::<f64>(loss)?;
+        check_dim(&x, f.dim())?;
+        return on_block(loss.py(), &x, &[], |x, out, span| f.value(x, out, span));
+    }
     let f = point_loss(loss, &x)?;
     each(loss.py(), &x, &[], |_, x, out| {
         out[0] = f.value(x)?;
@@ -53,6 +58,11 @@ pub fn loss_value<'py>(loss: &Bound<'py, PyDict>, x: PyReadonlyArray2<'py, f64>)
 /// `(n, d) -> (n, d)`.
 #[pyfunction]
 pub fn loss_grad<'py>(loss: &Bound<'py, PyDict>, x: PyReadonlyArray2<'py, f64>) -> Answer<'py> {
+    if builtin(loss)?.is_none() {
+        let f = describe::loss::<f64>(loss)?;
+        check_dim(&x, f.dim())?;
+        return on_block(loss.py(), &x, &[f.dim()], |x, out, span| f.grad(x, out, span));
+    }
     let f = point_loss(loss, &x)?;
     each(loss.py(), &x, &[f.dim()], |_, x, out| f.grad(x, out))
 }
