@@ -216,10 +216,12 @@ def _draw(panels: list[Panel], out: Path) -> None:
         figure = Figure(figsize=(13.0, 4.0), layout="constrained")
         for k, panel in enumerate(panels):
             axes = figure.add_subplot(1, len(panels), k + 1)
-            for name, x, density in panel.densities:
-                axes.step(x, np.where(density > 0.0, density, np.nan), where="mid", lw=2.5, alpha=0.5, label=name)
-            for name, x, density in panel.theories:
-                axes.plot(x, density, lw=1.0, ls="--", label=name)
+            for c, (name, x, density) in enumerate(panel.densities):
+                shown = np.where(density > 0.0, density, np.nan)
+                axes.step(x, shown, where="mid", lw=2.5, alpha=0.4, color=f"C{c}", label=name)
+            # A theory has the colour of its simulation.
+            for c, (name, x, density) in enumerate(panel.theories):
+                axes.plot(x, density, lw=1.2, ls="--", color=f"C{c}", label=name)
             if panel.logarithmic:
                 axes.set_yscale("log")
                 axes.set_ylim(bottom=0.1 * float(panel.theories[0][2].min()))

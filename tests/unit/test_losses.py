@@ -57,7 +57,12 @@ def test_leading_shapes(shape):
 
 
 def test_function():
-    loss = optsde.losses.Function(lambda x: 2.0 * x, dim=2, value=lambda x: (x**2).sum(axis=1))
+    loss = optsde.losses.Function(
+        lambda x: 2.0 * x, dim=2, value=lambda x: (x**2).sum(axis=1), third=lambda x, s: x * s[:, 0, 1, None]
+    )
     x = np.random.default_rng(1).normal(size=(2, 5, 2))
     np.testing.assert_array_equal(loss.grad(x), 2.0 * x)
     np.testing.assert_allclose(loss.value(x), (x**2).sum(axis=-1))
+    np.testing.assert_allclose(loss.third(x, [[0.0, 1.0], [3.0, 0.0]]), 2.0 * x)
+    with pytest.raises(ValueError, match=r"third: the callback returned shape \(1,\), expected \(3, 2\)"):
+        optsde.losses.Function(lambda x: x, dim=2, third=lambda x, s: [1.0]).third(np.ones((3, 2)), np.eye(2))

@@ -86,12 +86,15 @@ class Loss(Description):
         ndarray, shape (..., d)
         """
         self._require("third", "third(x, S)")
+        flat, weights, shape = self._contraction(x, S)
+        return _core.loss_third(self._spec(), flat, weights).reshape(*shape, self.dim)
+
+    def _contraction(self, x: ArrayLike, S: ArrayLike) -> tuple[FloatArray, FloatArray, tuple[int, ...]]:
+        """X as (n, d), the symmetric part of S as (n, d, d), and the leading shape."""
         flat, shape = self._points(x)
         weights = np.asarray(S, dtype=np.float64)
-        if weights.shape[-2:] != (self.dim, self.dim):
-            raise ValueError(
-                f"S: expected shape ({self.dim}, {self.dim}) or (..., {self.dim}, {self.dim}), got {weights.shape}"
-            )
-        weights = (weights + np.swapaxes(weights, -1, -2)) / 2.0
-        weights = np.broadcast_to(weights, (*shape, self.dim, self.dim)).reshape(-1, self.dim, self.dim)
-        return _core.loss_third(self._spec(), flat, np.ascontiguousarray(weights)).reshape(*shape, self.dim)
+        square = (self.dim, self.dim)
+        if weights.shape[-2:] != square:
+            raise ValueError(f"S: expected shape {square} or (..., {self.dim}, {self.dim}), got {weights.shape}")
+        weights = np.broadcast_to((weights + np.swapaxes(weights, -1, -2)) / 2.0, (*shape, *square))
+        return flat, np.ascontiguousarray(weights.reshape(-1, *square)), shape

@@ -6,7 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from optsde._arrays import integer
+import numpy as np
+from numpy.typing import ArrayLike
+
+from optsde._arrays import FloatArray, frozen, integer
 from optsde._compiled import CompiledFunction, as_compiled
 from optsde._numba import NumbaFunction
 from optsde.losses._base import Loss
@@ -78,6 +81,16 @@ class Function(Loss):
             "hessian": self._hessian,
             "third": self._third,
         }
+
+    def third(self, x: ArrayLike, S: ArrayLike) -> FloatArray:
+        """Gradient of ``<S, hessian(x)>`` by the user's function; see :meth:`Loss.third`."""
+        self._require("third", "third(x, S)")
+        assert self._third is not None
+        flat, weights, shape = self._contraction(x, S)
+        answer = np.asarray(self._third(frozen(flat), frozen(weights)), dtype=np.float64)
+        if answer.shape != flat.shape:
+            raise ValueError(f"third: the callback returned shape {answer.shape}, expected {flat.shape}")
+        return answer.reshape(*shape, self.dim)
 
     def _require(self, piece: str, reason: str) -> None:
         present = {"value": self._value_function, "hessian": self._hessian, "third": self._third}
