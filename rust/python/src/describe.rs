@@ -184,13 +184,13 @@ fn noise<T: RunElement>(dict: &Bound<'_, PyDict>, of: &Arc<dyn Loss<T>>) -> PyRe
 
 /// `-M ∇f dt + scale · S dW`, with its linear form where it has one.
 fn gradient_sde<T: RunElement>(
-    loss_dict: &Bound<'_, PyDict>,
+    builtin: Option<&Builtin>,
     loss: Arc<dyn Loss<T>>,
     noise: Arc<dyn Noise<T>>,
     scale: f64,
     mobility: Option<Vec<f64>>,
 ) -> PyResult<Arc<dyn Sde<T>>> {
-    let linear = match (builtin(loss_dict)?, noise.constant()) {
+    let linear = match (builtin, noise.constant()) {
         (Some(Builtin::Quadratic(quadratic)), Some(factor)) => {
             let h = quadratic.matrix();
             let m = |i: usize| mobility.as_ref().map_or(1.0, |m| m[i]);
@@ -215,7 +215,7 @@ pub fn sde<T: RunElement>(dict: &Bound<'_, PyDict>) -> PyResult<Arc<dyn Sde<T>>>
             let noise = noise(&entry::<Bound<'_, PyDict>>(dict, "noise")?, &loss)?;
             let (lr, batch): (f64, f64) = (entry(dict, "lr")?, entry(dict, "batch_size")?);
             // The gradient noise of a step is z = S ΔW / sqrt(lr), and the step subtracts lr z.
-            gradient_sde(&of, loss, noise, -(lr / batch).sqrt(), None)?
+            gradient_sde(builtin(&of)?.as_ref(), loss, noise, -(lr / batch).sqrt(), None)?
         }
         "gradient_flow" => {
             let loss = loss::<T>(&entry::<Bound<'_, PyDict>>(dict, "loss")?)?;
@@ -227,14 +227,23 @@ pub fn sde<T: RunElement>(dict: &Bound<'_, PyDict>) -> PyResult<Arc<dyn Sde<T>>>
             let mobility = vector(dict, "mobility")?;
             let temperature: f64 = entry(dict, "temperature")?;
             let variances: Vec<f64> = mobility.iter().map(|m| 2.0 * temperature * m).collect();
-            let noise: Arc<dyn Noise<T>> = Arc::new(Gaussian(Factor::of_variances(&variances)));
+            let noise: Arc<dyn Noise<T>> = if temperature == 0.0 {
+                Arc::new(Zero(variances.len()))
+            } else {
+                Arc::new(Gaussian(Factor::of_variances(&variances)))
+            };
             let mobility = mobility.iter().any(|m| *m != 1.0).then_some(mobility);
-            gradient_sde(&of, loss, noise, 1.0, mobility)?
+            gradient_sde(builtin(&of)?.as_ref(), loss, noise, 1.0, mobility)?
         }
         "ornstein_uhlenbeck" => {
             let (shape, a) = array(dict, "a")?;
-            let linear = Linear { rate: matrix(&shape, a)?, mean: vector(dict, "mean")?, factor: factor(dict, "cov")? };
-            Arc::new(LinearSde::new(linear))
+            let (mean, factor) = (vector(dict, "mean")?, factor(dict, "cov")?);
+            if shape.len() == 1 {
+                // The gradient of a quadratic by coordinate, which has a kernel of its own.
+                let bowl = Quadratic::diagonal(a, Some(mean)).map(Builtin::Quadratic).map_err(to_python)?;
+                return gradient_sde(Some(&bowl), bowl.block(), Arc::new(Gaussian(factor)), 1.0, None);
+            }
+            Arc::new(LinearSde::new(Linear { rate: matrix(&shape, a)?, mean, factor }))
         }
         "sde" => {
             let (dim, noise_kind) = (entry(dict, "dim")?, noise_kind(dict)?);

@@ -5,7 +5,7 @@ use crate::block::Span;
 use crate::elementwise;
 use crate::error::Result;
 use crate::lanes::Real;
-use crate::loss::Loss;
+use crate::loss::{EulerSteps, Loss};
 use crate::noise::{Factor, Noise, NoiseKind};
 use std::sync::Arc;
 
@@ -74,6 +74,12 @@ impl<T: Real> Sde<T> for GradientSde<T> {
     }
     fn jacobian(&self, _t: f64, x: &[T], j: &mut [T], scratch: &mut [T], span: Span) -> Result<()> {
         self.noise.jacobian(x, T::from_f64(self.noise_scale), j, scratch, span)
+    }
+    fn has_euler(&self) -> bool {
+        self.mobility.is_none() && matches!(self.constant, Some(Factor::Diagonal(_))) && self.loss.has_euler()
+    }
+    fn euler(&self, steps: EulerSteps<'_, T>, x: &mut [T], span: Span) -> Result<()> {
+        self.loss.euler(steps, x, span)
     }
     fn linear(&self) -> Option<&Linear> {
         self.linear.as_ref()

@@ -13,6 +13,7 @@ pub use linear::{Linear, LinearSde};
 use crate::block::Span;
 use crate::error::{Error, Result};
 use crate::lanes::Real;
+use crate::loss::EulerSteps;
 use crate::noise::{Factor, NoiseKind};
 
 /// An Itô equation. Component `i` of lane `p` is `x[i * width + p]`.
@@ -52,6 +53,14 @@ pub trait Sde<T: Real>: Send + Sync {
     /// `∂b_ij/∂x_k` in row `(i·m + j)·d + k`; `scratch` holds `d + 1` rows.
     fn jacobian(&self, _t: f64, _x: &[T], _j: &mut [T], _scratch: &mut [T], _span: Span) -> Result<()> {
         Err(Error::missing("the jacobian of the diffusion"))
+    }
+    /// Whether [`Sde::euler`] can take many Euler steps at once.
+    fn has_euler(&self) -> bool {
+        false
+    }
+    /// Many Euler steps at once; see [`crate::loss::Loss::euler`].
+    fn euler(&self, _steps: EulerSteps<'_, T>, _x: &mut [T], _span: Span) -> Result<()> {
+        Err(Error::missing("a kernel for many steps"))
     }
     /// The exact linear form, where the drift is linear and the noise additive.
     fn linear(&self) -> Option<&Linear> {

@@ -102,7 +102,9 @@ impl<'a, T: Element> Worker<'a, T> {
         let mut agenda = self.agenda.iter().peekable();
         let last = plan.first_step + plan.n_steps;
         let mut reported = 0;
-        for k in 0..=plan.n_steps {
+        let leaps = plan.stepper.leaps() && self.noise.is_plain() && !watch;
+        let mut k = 0;
+        loop {
             if watch {
                 note_first_bad(x, span, k, &mut self.first_bad);
             }
@@ -117,15 +119,22 @@ impl<'a, T: Element> Worker<'a, T> {
             if self.control.is_stopped() {
                 return Err(Error::Interrupted);
             }
-            if k - reported == REPORT {
-                self.control.advance(REPORT * span.n as u64);
+            if k - reported >= REPORT {
+                self.control.advance((k - reported) * span.n as u64);
                 reported = k;
             }
             (self.tick)();
-            let (dw, iterated, residuals) = self.noise.step(plan.first_step + k, last);
-            let t = plan.time(k);
-            let step = Step { t, h: plan.grid.h, dw, iterated, residuals, span };
-            plan.stepper.step(&step, x, &mut self.scratch)?;
+            if leaps {
+                let next = agenda.peek().map_or(plan.n_steps, |(at, ..)| *at);
+                let (dw, count) = self.noise.run(plan.first_step + k, next - k, last);
+                plan.stepper.leap(plan.grid.h, dw, count, x, span)?;
+                k += count as u64;
+            } else {
+                let (dw, iterated, residuals) = self.noise.step(plan.first_step + k, last);
+                let step = Step { t: plan.time(k), h: plan.grid.h, dw, iterated, residuals, span };
+                plan.stepper.step(&step, x, &mut self.scratch)?;
+                k += 1;
+            }
         }
         self.control.advance((plan.n_steps - reported) * span.n as u64);
         Ok(())

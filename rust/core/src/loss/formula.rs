@@ -1,6 +1,7 @@
 //! Losses in closed form: the formula is written once, and runs on points, on lanes of paths and on dual numbers.
 
 use super::Loss;
+use super::euler::{EulerSteps, Separable, euler};
 use crate::block::Span;
 use crate::error::Result;
 use crate::lanes::{Dual, Kernel, Number, Real, Simd, Vector, dispatch};
@@ -39,6 +40,15 @@ impl<T: Real, F: Formula> Loss<T> for F {
         Ok(())
     }
 
+    fn has_euler(&self) -> bool {
+        Formula::dim(self) == 1
+    }
+
+    fn euler(&self, steps: EulerSteps<'_, T>, x: &mut [T], span: Span) -> Result<()> {
+        euler(&OneDimensional(self), steps, x, span);
+        Ok(())
+    }
+
     fn hess_vec(&self, x: &[T], v: &[T], out: &mut [T], span: Span) -> Result<()> {
         let rows = Formula::dim(self);
         span.check(x, rows, "x")?;
@@ -47,6 +57,27 @@ impl<T: Real, F: Formula> Loss<T> for F {
         let (x, v) = (Rows::new(x, rows, span), Rows::new(v, rows, span));
         dispatch(HessVec { formula: self, x, v, out: RowsMut::new(out, rows, span), n: span.n });
         Ok(())
+    }
+}
+
+/// A formula of one coordinate.
+struct OneDimensional<'a, F>(&'a F);
+
+impl<F: Formula> Separable for OneDimensional<'_, F> {
+    #[inline(always)]
+    fn slope<N: Number>(&self, _i: usize, x: N) -> N {
+        let mut slope = x;
+        self.0.grad(
+            &inlined(
+                #[inline(always)]
+                |_| x,
+            ),
+            &mut inlined(
+                #[inline(always)]
+                |_, g| slope = g,
+            ),
+        );
+        slope
     }
 }
 

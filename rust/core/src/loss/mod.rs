@@ -2,6 +2,7 @@
 
 mod builtin;
 mod double_well;
+mod euler;
 mod formula;
 mod function;
 mod mueller_brown;
@@ -15,6 +16,7 @@ mod styblinski_tang;
 
 pub use builtin::Builtin;
 pub use double_well::DoubleWell;
+pub use euler::EulerSteps;
 pub use formula::Formula;
 pub use function::FunctionLoss;
 pub use mueller_brown::MuellerBrown;
@@ -49,6 +51,16 @@ pub trait Loss<T: Real>: Send + Sync {
     /// The Hessian at every path times the path's vector in `v`: `out` has `dim` rows.
     fn hess_vec(&self, _x: &[T], _v: &[T], _out: &mut [T], _span: Span) -> Result<()> {
         Err(Error::missing("the Hessian of the loss"))
+    }
+
+    /// Whether it has [`Loss::euler`].
+    fn has_euler(&self) -> bool {
+        false
+    }
+
+    /// Takes many Euler steps with constant deviations at once, with the bits of one step after the other.
+    fn euler(&self, _steps: EulerSteps<'_, T>, _x: &mut [T], _span: Span) -> Result<()> {
+        Err(Error::missing("a kernel for many steps"))
     }
 
     /// Whether it may be called from the thread that called the engine only, as Python functions must.

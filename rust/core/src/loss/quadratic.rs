@@ -1,5 +1,6 @@
 //! The quadratic bowl, the loss of the Ornstein–Uhlenbeck case.
 
+use super::euler::{EulerSteps, Separable, euler};
 use super::point::check;
 use super::{Loss, PointLoss, dimension};
 use crate::block::Span;
@@ -127,12 +128,40 @@ impl<T: Real> Loss<T> for Quadratic<T> {
         }
     }
 
+    fn has_euler(&self) -> bool {
+        matches!(self.curvature, Curvature::Diagonal(_))
+    }
+
+    fn euler(&self, steps: EulerSteps<'_, T>, x: &mut [T], span: Span) -> Result<()> {
+        match &self.curvature {
+            Curvature::Full(_) => Err(Error::missing("a kernel for many steps")),
+            Curvature::Diagonal(h) => {
+                euler(&Bowl { h, center: self.center() }, steps, x, span);
+                Ok(())
+            }
+        }
+    }
+
     fn hess_vec(&self, x: &[T], v: &[T], out: &mut [T], span: Span) -> Result<()> {
         span.check(x, Quadratic::dim(self), "x")?;
         match &self.curvature {
             Curvature::Full(h) => Product::new(h).apply(v, out, span),
             Curvature::Diagonal(h) => diagonal_product(h, None, v, out, span),
         }
+    }
+}
+
+/// The gradient of a diagonal quadratic, coordinate by coordinate.
+struct Bowl<'a, T> {
+    h: &'a [T],
+    center: Option<&'a [T]>,
+}
+
+impl<T: Real> Separable for Bowl<'_, T> {
+    #[inline(always)]
+    fn slope<N: Number>(&self, i: usize, x: N) -> N {
+        let center = self.center.map_or(0.0, |c| c[i].to_f64());
+        N::constant(self.h[i].to_f64()) * (x - N::constant(center))
     }
 }
 

@@ -3,9 +3,11 @@
 use super::{Draws, Step, Stepper};
 use crate::dynamics::Sde;
 use crate::elementwise::{add_product, add_scaled, euler_constant, euler_diagonal};
-use crate::error::Result;
+use crate::block::Span;
+use crate::error::{Error, Result};
 use crate::lanes::Real;
 use crate::linalg::Dense;
+use crate::loss::EulerSteps;
 use crate::noise::{Factor, NoiseKind};
 use std::sync::Arc;
 
@@ -83,6 +85,15 @@ impl<T: Real> Stepper<T> for EulerMaruyama<T> {
             }
         }
         Ok(())
+    }
+    fn leaps(&self) -> bool {
+        self.sde.has_euler() && matches!(self.diffusion, Diffusion::Deviations(_))
+    }
+    fn leap(&self, h: f64, dw: &[T], count: usize, x: &mut [T], span: Span) -> Result<()> {
+        let Diffusion::Deviations(deviations) = &self.diffusion else {
+            return Err(Error::missing("a constant deviation for each coordinate"));
+        };
+        self.sde.euler(EulerSteps { c: h * self.sde.drift_scale(), deviations, dw, count }, x, span)
     }
     fn needs_calling_thread(&self) -> bool {
         self.sde.needs_calling_thread()

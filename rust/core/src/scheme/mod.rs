@@ -56,6 +56,15 @@ pub trait Stepper<T: Real>: Send + Sync {
     fn scratch_rows(&self) -> usize;
     /// Advances `x`, `dim` rows, by one step.
     fn step(&self, step: &Step<'_, T>, x: &mut [T], scratch: &mut [T]) -> Result<()>;
+    /// Whether [`Stepper::leap`] can take many steps at once.
+    fn leaps(&self) -> bool {
+        false
+    }
+    /// Takes `count` steps of length `h`, given the increments of all of them, `m` rows a step: the bits of
+    /// [`Stepper::step`] one after the other.
+    fn leap(&self, _h: f64, _dw: &[T], _count: usize, _x: &mut [T], _span: Span) -> Result<()> {
+        Err(Error::missing("a kernel for many steps"))
+    }
     /// Whether it calls Python, and so must run on the calling thread.
     fn needs_calling_thread(&self) -> bool {
         false

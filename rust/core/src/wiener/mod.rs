@@ -96,13 +96,29 @@ impl<T: Element> Window<T> {
         if self.per_step == 0 {
             return &[];
         }
+        self.run(at, step, 1, last, variance, law, width).0
+    }
+
+    /// Rows of the steps from `step` on that the window holds, at most `most`, and the number of these steps.
+    #[allow(clippy::too_many_arguments)] // the address of a window, in its parts
+    fn run(
+        &mut self,
+        at: Address,
+        step: u64,
+        most: u64,
+        last: u64,
+        variance: f64,
+        law: Increments,
+        width: usize,
+    ) -> (&[T], usize) {
         if step < self.first || step >= self.first + self.count {
             self.first = step;
             self.count = self.capacity.min(last - step);
             self.fill(at, variance, law, width);
         }
         let row = self.offset + ((step - self.first) * self.per_step) as usize;
-        &self.rows[row * width..(row + self.per_step as usize) * width]
+        let steps = most.min(self.first + self.count - step) as usize;
+        (&self.rows[row * width..(row + steps * self.per_step as usize) * width], steps)
     }
 
     fn fill(&mut self, at: Address, variance: f64, law: Increments, width: usize) {
@@ -185,6 +201,18 @@ impl<T: Element> WienerPath<T> {
 
     fn address(&self, tag: Tag) -> Address {
         Address { key: self.key, tag, first_path: self.first_path }
+    }
+
+    /// Increments of as many steps from `step` on as are at hand, at most `most`, `m` rows a step, and their number;
+    /// for steps of one cell that need nothing else.
+    pub fn run(&mut self, step: u64, most: u64, last: u64) -> (&[T], usize) {
+        let at = self.address(Tag::WIENER);
+        self.cells.run(at, step, most, last, self.grid.h, self.grid.increments, self.width)
+    }
+
+    /// Whether steps are of one cell and need increments alone.
+    pub fn is_plain(&self) -> bool {
+        self.grid.cells == 1 && self.draws.wiener > 0 && !self.draws.iterated && self.draws.residuals == 0
     }
 
     /// Increments, iterated integrals and residuals of the absolute step `step`; `last` is where the run ends.
