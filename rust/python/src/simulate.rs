@@ -211,7 +211,11 @@ fn keep_finished<T: RunElement>(values: &[T], shape: &mut [usize], begin: u64, f
     let rows = |(a, b): &(u64, u64)| (a - begin).min(last) as usize * *dim..(b - begin).min(last) as usize * *dim;
     let ranges: Vec<_> = finished.iter().map(rows).collect();
     *paths = ranges.iter().map(|range| range.len() / *dim).sum();
-    values.chunks_exact(stride.max(1)).flat_map(|x| ranges.iter().flat_map(|range| &x[range.clone()])).copied().collect()
+    values
+        .chunks_exact(stride.max(1))
+        .flat_map(|x| ranges.iter().flat_map(|range| &x[range.clone()]))
+        .copied()
+        .collect()
 }
 
 /// Runs while listening: to signals, and to what the caller's `poll` raises.

@@ -1,9 +1,9 @@
 //! Euler–Maruyama: `X' = X + a h + b ΔW`. Also the discrete SGD with Gaussian noise, which is this with `h = lr`.
 
 use super::{Draws, Step, Stepper};
+use crate::block::Span;
 use crate::dynamics::Sde;
 use crate::elementwise::{add_product, add_scaled, euler_constant, euler_diagonal};
-use crate::block::Span;
 use crate::error::{Error, Result};
 use crate::lanes::Real;
 use crate::linalg::Dense;

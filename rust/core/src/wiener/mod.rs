@@ -66,8 +66,8 @@ struct Window<T> {
     offset: usize,
 }
 
-/// Bytes of random numbers made at a time: small enough to stay in the first-level cache beside the state.
-const WINDOW_BYTES: usize = 16 << 10;
+/// Bytes of random numbers made at a time: enough generator blocks to pay for a call, few enough to stay near.
+const WINDOW_BYTES: usize = 32 << 10;
 
 impl<T: Element> Window<T> {
     fn new(per_step: usize, width: usize, law: Increments) -> Self {
