@@ -53,12 +53,14 @@ impl<T: Real> Recorder<T> for MomentsRecorder<'_> {
 
 /// Where the sums of finished blocks are gathered.
 pub(super) struct Sink {
+    empty: Forest,
     forest: Mutex<Forest>,
 }
 
 impl Sink {
     pub(super) fn new(n_paths: u64, times: usize, components: usize, joint: bool) -> Self {
-        Self { forest: Mutex::new(Forest::new(n_paths, times, components, joint)) }
+        let empty = Forest::new(n_paths, times, components, joint);
+        Self { forest: Mutex::new(empty.clone()), empty }
     }
 
     pub(super) fn forest(&self) -> Forest {
@@ -66,9 +68,8 @@ impl Sink {
     }
 
     pub(super) fn recorder(&self) -> SinkRecorder<'_> {
-        let shape = self.forest();
-        let (_, components) = shape.shape();
-        SinkRecorder { sink: self, shape, groups: Vec::new(), columns: vec![[0.0; G]; components] }
+        let (_, components) = self.empty.shape();
+        SinkRecorder { sink: self, groups: Vec::new(), columns: vec![[0.0; G]; components] }
     }
 }
 
@@ -81,21 +82,20 @@ enum Group {
 /// Sums of one block, by group.
 pub(super) struct SinkRecorder<'a> {
     sink: &'a Sink,
-    /// An empty forest of the same shape.
-    shape: Forest,
     groups: Vec<(u64, Group)>,
     columns: Vec<[f64; G]>,
 }
 
 impl SinkRecorder<'_> {
     pub(super) fn begin(&mut self, block: &Block<'_>) {
-        let (times, components) = self.shape.shape();
+        let empty = &self.sink.empty;
+        let (times, components) = empty.shape();
         self.groups.clear();
         for (group, lanes, alive) in block.groups() {
             let position = ((block.first_path + lanes.start as u64) % GROUP) as u32;
             let present = (u64::MAX >> (GROUP as usize - lanes.len())) << position;
-            let state = if present == self.shape.expected(group) {
-                Group::Whole(self.shape.empty_stats())
+            let state = if present == empty.expected(group) {
+                Group::Whole(empty.empty_stats())
             } else {
                 Group::Part(Fragment { present, alive, values: vec![0.0; times * components * G] })
             };
@@ -124,7 +124,7 @@ impl SinkRecorder<'_> {
 
     pub(super) fn commit(&mut self, _block: &Block<'_>) {
         // Merged here first, so that the lock is held for few sets.
-        let mut local = self.shape.clone();
+        let mut local = self.sink.empty.clone();
         for (group, state) in self.groups.drain(..) {
             match state {
                 Group::Whole(stats) => local.insert(group, stats),
