@@ -93,7 +93,7 @@ def test_noise_dominated_order_two_has_the_right_variance():
     # SME2N, a linear equation here: 0.061875 at lr = .1, within lr² of the algorithm.
     model = optsde.OrnsteinUhlenbeck(2.2, 0.0, 0.1 * 2.25 * 1.1**2, dim=1)
     ens = optsde.simulate(model, 0.0, t1=20.0, dt=10.0, method="ornstein_uhlenbeck", n_paths=N, rng=13)
-    assert_agrees(ens.var, ens.var_stderr, 0.061875, wrong=[ONE_DIM_STATIONARY[0], ONE_DIM_STATIONARY[1]])
+    assert_agrees(ens.var, ens.var_stderr, 0.061875, wrong=ONE_DIM_STATIONARY[1:])
 
 
 @pytest.mark.parametrize("k", range(3), ids=ORDERS)
@@ -158,16 +158,22 @@ def test_multiplicative_noise_discrete(row):
     )
     estimate, stderr = second_moment(ens)
     # At small lr the models come too close for this many paths; with constant or no noise the answer is far.
-    wrong = models if lr > 0.04 else []
+    wrong = {0.1: models, 0.05: models[:1]}.get(lr, [])
     constant = affine_recursion(1.0, lr * 0.25, 0.0, lr, round(1 / lr), 1.0)[0]
     assert_agrees(estimate, stderr, discrete, wrong=[*wrong, constant, (1 - lr) ** (2 / lr)])
 
 
-@pytest.mark.parametrize("method", ["euler_maruyama", "milstein"])
-@pytest.mark.parametrize("increments", ["gaussian", "gaussian_f32", "two_point"])
+@pytest.mark.parametrize(
+    ("method", "increments"),
+    [
+        ("euler_maruyama", "gaussian"),
+        ("euler_maruyama", "gaussian_f32"),
+        ("euler_maruyama", "two_point"),
+        ("milstein", "gaussian"),
+        ("milstein", "gaussian_f32"),
+    ],
+)
 def test_multiplicative_noise_equation_follows_the_schemes_recursion(method, increments):
-    if increments == "two_point" and method == "milstein":
-        pytest.skip("two-point increments go with Euler-Maruyama only")
     lr, substeps = 0.1, 4
     ens = optsde.simulate(
         optsde.SGD(lr).sde(multiplicative_problem()),
