@@ -67,7 +67,7 @@ fn watch<T: RunElement>(dict: &Bound<'_, PyDict>, sizes: &Sizes) -> PyResult<Wat
     };
     let snapshots = |at: Vec<u64>, end: u64, squeeze: bool| -> PyResult<Watch<T>> {
         let (begin, end) = (sizes.range.0, end.clamp(sizes.range.0, sizes.range.1));
-        let shape = vec![at.len(), (end - begin) as usize, sizes.dim];
+        let shape = [at.len(), (end - begin) as usize, sizes.dim];
         let bytes = shape.iter().map(|n| *n as u128).product::<u128>() * T::BYTES as u128;
         let snapshots = Snapshots::new(at, begin, end, sizes.dim);
         let message = || PyMemoryError::new_err(format!("{kind}: needs {bytes} bytes, which cannot be had"));

@@ -100,7 +100,6 @@ impl<T: Element> Window<T> {
     }
 
     /// Rows of the steps from `step` on that the window holds, at most `most`, and the number of these steps.
-    #[allow(clippy::too_many_arguments)] // the address of a window, in its parts
     fn run(
         &mut self,
         at: Address,

@@ -1,0 +1,127 @@
+//! The time loop allocates nothing: a run of many steps makes as many allocations as a run of few.
+
+use optsde_core::dynamics::{GradientFlow, GradientSde, Sde};
+use optsde_core::ensemble::{Control, Initial, Plan, run};
+use optsde_core::linalg::Matrix;
+use optsde_core::loss::{DoubleWell, Loss, Quadratic, Rastrigin, Rosenbrock};
+use optsde_core::noise::{AffineDiagonal, Factor, Gaussian, LossScaled, Noise, Zero};
+use optsde_core::observe::{Moments, Observer, Snapshots};
+use optsde_core::scheme::{METHODS, stepper};
+use optsde_core::wiener::{Element, Grid, Increments};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+struct Counting;
+
+static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+
+// SAFETY: hands everything on to the system's allocator.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: as the caller's.
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: as the caller's.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: as the caller's.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn allocations<T: Element>(
+    method: &str,
+    sde: &Arc<dyn Sde<T>>,
+    cells: u64,
+    increments: Increments,
+    n_steps: u64,
+) -> u64 {
+    let (h, n_paths) = (1e-4, 200);
+    let observers: Vec<Arc<dyn Observer<T>>> = vec![
+        Arc::new(Moments::new(vec![0, n_steps], n_paths, sde.dim(), true)),
+        Arc::new(Snapshots::<T>::new(vec![n_steps], 0, n_paths, sde.dim()).expect("memory for a few paths")),
+    ];
+    let plan = Plan {
+        stepper: stepper(method, sde.clone(), h).expect("a method that takes this noise"),
+        initial: Initial::Point(vec![T::from_f64(0.3); sde.dim()]),
+        key: 7,
+        grid: Grid { h, cells, increments },
+        t0: 0.0,
+        first_step: 0,
+        n_steps,
+        n_paths,
+        range: (0, n_paths),
+        observers,
+        keep_diverged: false,
+    };
+    let before = ALLOCATIONS.load(Ordering::Relaxed);
+    let outcome = run(&plan, 1, &Control::default(), &mut || ());
+    let made = ALLOCATIONS.load(Ordering::Relaxed) - before;
+    assert!(outcome.complete && outcome.error.is_none() && outcome.diverged.is_empty(), "{method}");
+    made
+}
+
+fn equations<T: Element>() -> Vec<Arc<dyn Sde<T>>> {
+    let matrix = Matrix::new(2, 2, vec![2.0, 0.5, 0.5, 1.0]).expect("four numbers");
+    let losses: Vec<Arc<dyn Loss<T>>> = vec![
+        Arc::new(Quadratic::full(&matrix, None).expect("a matrix").cast::<T>()),
+        Arc::new(Quadratic::diagonal(vec![1.0, 3.0], None).expect("a diagonal").cast::<T>()),
+        Arc::new(DoubleWell::new(1.0, 2).expect("two wells")),
+        Arc::new(Rosenbrock::new(2).expect("two parameters")),
+        Arc::new(Rastrigin::new(2).expect("two parameters")),
+    ];
+    let mut list: Vec<Arc<dyn Sde<T>>> = Vec::new();
+    for loss in losses {
+        list.push(Arc::new(GradientFlow::new(loss.clone(), 0.1, 2)));
+        let full = Factor::of_covariance(&matrix).expect("a covariance");
+        let diagonal = Factor::of_variances(&[1.0, 2.0]);
+        let noises: Vec<Arc<dyn Noise<T>>> = vec![
+            Arc::new(Zero(2)),
+            Arc::new(Gaussian(full.clone())),
+            Arc::new(Gaussian(diagonal.clone())),
+            Arc::new(AffineDiagonal::new(vec![1.0; 2], vec![0.5; 2], vec![0.0; 2])),
+            Arc::new(LossScaled::new(loss.clone(), full, 1.0)),
+            Arc::new(LossScaled::new(loss.clone(), diagonal, 1.0)),
+        ];
+        for noise in noises {
+            list.push(Arc::new(GradientSde::new(loss.clone(), noise, -0.1, None, None)));
+        }
+    }
+    list
+}
+
+fn no_allocation_per_step<T: Element>() {
+    for sde in equations::<T>() {
+        for method in METHODS.iter().filter(|m| m.noise_kinds.contains(&sde.kind())) {
+            if method.name == "ornstein_uhlenbeck" {
+                continue; // needs a linear form, which these equations were made without
+            }
+            for (cells, increments) in [
+                (1, Increments::Gaussian),
+                (3, Increments::Gaussian),
+                (1, Increments::GaussianF32),
+                (1, Increments::TwoPoint),
+            ] {
+                let count = |n| allocations(method.name, &sde, cells, increments, n);
+                count(20); // what is done once in a process is done now
+                let (few, many) = (count(20), count(400));
+                assert_eq!(few, many, "{} on noise of kind {}", method.name, sde.kind().name());
+            }
+        }
+    }
+}
+
+// One test: allocations of another would be counted too.
+#[test]
+fn the_time_loop_allocates_nothing() {
+    no_allocation_per_step::<f64>();
+    no_allocation_per_step::<f32>();
+}
