@@ -2,6 +2,7 @@
 
 use optsde_core::dynamics::{GradientFlow, GradientSde, Sde};
 use optsde_core::ensemble::{Control, Initial, Plan, run};
+use optsde_core::error::{Error, Result};
 use optsde_core::linalg::Matrix;
 use optsde_core::loss::{DoubleWell, Loss, Quadratic, Rastrigin, Rosenbrock};
 use optsde_core::noise::{AffineDiagonal, Factor, Gaussian, LossScaled, Noise, Zero};
@@ -47,10 +48,10 @@ fn allocations<T: Element>(
     let (h, n_paths) = (1e-4, 200);
     let observers: Vec<Arc<dyn Observer<T>>> = vec![
         Arc::new(Moments::new(vec![0, n_steps], n_paths, sde.dim(), true)),
-        Arc::new(Snapshots::<T>::new(vec![n_steps], 0, n_paths, sde.dim()).expect("memory for a few paths")),
+        Arc::new(Snapshots::<T>::new(vec![n_steps], 0, n_paths, sde.dim()).ok_or(Error::missing("memory"))?),
     ];
     let plan = Plan {
-        stepper: stepper(method, sde.clone(), h).expect("a method that takes this noise"),
+        stepper: stepper(method, sde.clone(), h)?,
         initial: Initial::Point(vec![T::from_f64(0.3); sde.dim()]),
         key: 7,
         grid: Grid { h, cells, increments },
@@ -66,22 +67,22 @@ fn allocations<T: Element>(
     let outcome = run(&plan, 1, &Control::default(), &mut || ());
     let made = ALLOCATIONS.load(Ordering::Relaxed) - before;
     assert!(outcome.complete && outcome.error.is_none() && outcome.diverged.is_empty(), "{method}");
-    made
+    Ok(made)
 }
 
-fn equations<T: Element>() -> Vec<Arc<dyn Sde<T>>> {
-    let matrix = Matrix::new(2, 2, vec![2.0, 0.5, 0.5, 1.0]).expect("four numbers");
+fn equations<T: Element>() -> Result<Vec<Arc<dyn Sde<T>>>> {
+    let matrix = Matrix::new(2, 2, vec![2.0, 0.5, 0.5, 1.0])?;
     let losses: Vec<Arc<dyn Loss<T>>> = vec![
-        Arc::new(Quadratic::full(&matrix, None).expect("a matrix").cast::<T>()),
-        Arc::new(Quadratic::diagonal(vec![1.0, 3.0], None).expect("a diagonal").cast::<T>()),
-        Arc::new(DoubleWell::new(1.0, 2).expect("two wells")),
-        Arc::new(Rosenbrock::new(2).expect("two parameters")),
-        Arc::new(Rastrigin::new(2).expect("two parameters")),
+        Arc::new(Quadratic::full(&matrix, None)?.cast::<T>()),
+        Arc::new(Quadratic::diagonal(vec![1.0, 3.0], None)?.cast::<T>()),
+        Arc::new(DoubleWell::new(1.0, 2)?),
+        Arc::new(Rosenbrock::new(2)?),
+        Arc::new(Rastrigin::new(2)?),
     ];
     let mut list: Vec<Arc<dyn Sde<T>>> = Vec::new();
     for loss in losses {
         list.push(Arc::new(GradientFlow::new(loss.clone(), 0.1, 2)));
-        let full = Factor::of_covariance(&matrix).expect("a covariance");
+        let full = Factor::of_covariance(&matrix)?;
         let diagonal = Factor::of_variances(&[1.0, 2.0]);
         let noises: Vec<Arc<dyn Noise<T>>> = vec![
             Arc::new(Zero(2)),
@@ -95,11 +96,11 @@ fn equations<T: Element>() -> Vec<Arc<dyn Sde<T>>> {
             list.push(Arc::new(GradientSde::new(loss.clone(), noise, -0.1, None, None)));
         }
     }
-    list
+    Ok(list)
 }
 
-fn no_allocation_per_step<T: Element>() {
-    for sde in equations::<T>() {
+fn no_allocation_per_step<T: Element>() -> Result<()> {
+    for sde in equations::<T>()? {
         for method in METHODS.iter().filter(|m| m.noise_kinds.contains(&sde.kind())) {
             if method.name == "ornstein_uhlenbeck" {
                 continue; // needs a linear form, which these equations were made without
@@ -111,17 +112,18 @@ fn no_allocation_per_step<T: Element>() {
                 (1, Increments::TwoPoint),
             ] {
                 let count = |n| allocations(method.name, &sde, cells, increments, n);
-                count(20); // what is done once in a process is done now
-                let (few, many) = (count(20), count(400));
+                count(20)?; // what is done once in a process is done now
+                let (few, many) = (count(20)?, count(400)?);
                 assert_eq!(few, many, "{} on noise of kind {}", method.name, sde.kind().name());
             }
         }
     }
+    Ok(())
 }
 
 // One test: allocations of another would be counted too.
 #[test]
-fn the_time_loop_allocates_nothing() {
-    no_allocation_per_step::<f64>();
-    no_allocation_per_step::<f32>();
+fn the_time_loop_allocates_nothing() -> Result<()> {
+    no_allocation_per_step::<f64>()?;
+    no_allocation_per_step::<f32>()
 }
