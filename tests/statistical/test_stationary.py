@@ -142,7 +142,7 @@ def test_double_well_gibbs_moments(temperature):
 
     np.testing.assert_allclose(gibbs(temperature), exact, atol=1e-9)
     # Extrapolated on one Wiener path from dt = .02 and .01; even moments relax with a rate above 1. The remainder,
-    # of order dt², was measured at 2e-5 by a run of ten times as many paths with half the steps.
+    # of order dt², is below 1.5e-4: halving dt on 4 million coupled paths moved the result by (-6 ± 4)e-5 at most.
     samples = []
     for dt in (0.02, 0.01):
         ens = optsde.simulate(
@@ -159,10 +159,10 @@ def test_double_well_gibbs_moments(temperature):
     estimate, stderr = mean_and_error(2 * samples[1] - samples[0])
     # Noise with a factor sqrt(2) is another temperature; so is one without the 2 of sqrt(2 T).
     wrong = [gibbs(2 * temperature), gibbs(temperature / 2), gibbs(0.75 * temperature)]
-    assert_agrees(estimate, stderr, exact, bias=1e-4, wrong=wrong)
+    assert_agrees(estimate, stderr, exact, bias=2e-4, wrong=wrong)
     # The identity E x⁴ = E x² + T, and symmetry.
     difference, error = mean_and_error(np.diff(2 * samples[1] - samples[0], axis=1))
-    assert_agrees(difference, error, temperature, bias=1e-4, wrong=[2 * temperature])
+    assert_agrees(difference, error, temperature, bias=2e-4, wrong=[2 * temperature])
     assert_agrees(*mean_and_error(ens.final), 0.0)
 
 
@@ -193,7 +193,7 @@ def test_two_temperatures_of_the_equation():
     assert_agrees(ens.var[0], ens.var_stderr[0], SDE_VAR, wrong=[one_temperature, SDE_VAR[::-1], 2 * SDE_VAR])
     assert_rejected(ens.var[0], ens.var_stderr[0], DISCRETE_VAR)
     # Equipartition by direction: E L = (T_x + T_y)/2.
-    assert_agrees(ens.loss_mean, ens.loss_stderr, (0.04 + 0.0025) / 2, wrong=[0.04, LR * np.mean(S**2) / 2])
+    assert_agrees(ens.loss_mean, ens.loss_stderr, (0.04 + 0.0025) / 2, wrong=[0.04, 0.0425, 0.0025])
 
 
 def test_two_temperatures_of_the_algorithm():
