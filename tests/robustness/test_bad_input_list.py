@@ -1,6 +1,8 @@
 """The bad input that users really give: each gets an error that names the argument, what came and what was expected,
 before any work starts."""
 
+import os
+
 import numpy as np
 import optsde
 import pytest
@@ -146,8 +148,6 @@ def test_number_of_threads_in_the_environment(monkeypatch):
 
 def test_default_threads_respect_affinity(monkeypatch):
     monkeypatch.delenv("OPTSDE_NUM_THREADS", raising=False)
-    import os
-
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(before)})
     try:
@@ -163,7 +163,7 @@ def test_memory_that_cannot_be_had():
         run(n_paths=paths, steps=10**5, dt=0.01, observe=[optsde.Paths(at=steps)])
     assert "paths" in str(caught.value)
     with pytest.raises(MemoryError, match=str(2 * 8 * 10**15)):
-        run(n_paths=10**15)
+        run(n_paths=10**15, observe=[optsde.Final()])
     with pytest.raises(MemoryError, match="histogram"):
         run(steps=10**5, dt=0.01, observe=[optsde.Histogram(2**31, (0, 1), at=10**6)])
 
