@@ -44,7 +44,7 @@ fn allocations<T: Element>(
     cells: u64,
     increments: Increments,
     n_steps: u64,
-) -> u64 {
+) -> Result<u64> {
     let (h, n_paths) = (1e-4, 200);
     let observers: Vec<Arc<dyn Observer<T>>> = vec![
         Arc::new(Moments::new(vec![0, n_steps], n_paths, sde.dim(), true)),

@@ -1,10 +1,11 @@
 //! The user's Python functions, called with whole blocks of paths as read-only arrays.
 
-use crate::errors::to_core;
+use crate::errors::{to_core, to_python};
 use numpy::npyffi::{self, PY_ARRAY_API, npy_intp};
 use numpy::{PyArrayDescrMethods, PyArrayDyn, PyArrayMethods, PyUntypedArrayMethods};
 use optsde_core::block::Span;
-use optsde_core::error::Result;
+use optsde_core::ensemble::on_calling_thread;
+use optsde_core::error::{Error, Result};
 use optsde_core::function::BlockFunction;
 use optsde_core::lanes::Real;
 use optsde_core::observe::Functional;
@@ -125,13 +126,15 @@ impl PythonFunction {
 
 impl<T: Shared> BlockFunction<T> for PythonFunction {
     fn call(&self, t: f64, x: &[T], shape: &[usize], out: &mut [T], span: Span) -> Result<()> {
-        Python::attach(|py| {
-            let points = view(py, x, span)?;
-            let function = self.function.bind(py);
-            let answer = if self.takes_time { function.call1((t, points))? } else { function.call1((points,))? };
-            self.read(&answer, shape, out, span)
-        })
-        .map_err(to_core)
+        let answered = on_calling_thread(|| {
+            Python::attach(|py| {
+                let points = view(py, x, span)?;
+                let function = self.function.bind(py);
+                let answer = if self.takes_time { function.call1((t, points))? } else { function.call1((points,))? };
+                self.read(&answer, shape, out, span)
+            })
+        });
+        answered.unwrap_or_else(|| Err(to_python(Error::Interrupted))).map_err(to_core)
     }
     fn needs_calling_thread(&self) -> bool {
         true

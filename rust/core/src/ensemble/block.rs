@@ -1,7 +1,7 @@
 //! One worker's memory, and the time loop of one block.
 
 use super::Control;
-use super::run::Plan;
+use super::plan::Plan;
 use crate::block::Span;
 use crate::buffer::Buffer;
 use crate::error::{Error, Result};

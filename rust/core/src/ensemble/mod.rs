@@ -2,9 +2,13 @@
 
 mod block;
 mod control;
+mod desk;
 mod initial;
+mod plan;
 mod run;
 
 pub use control::Control;
+pub use desk::on_calling_thread;
 pub use initial::Initial;
-pub use run::{Outcome, Plan, run};
+pub use plan::Plan;
+pub use run::{Outcome, run};
