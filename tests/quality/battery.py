@@ -68,8 +68,12 @@ class Battery:
     def tails(self):
         """Probability of the number of draws beyond 1 to 5.5 sigma on either side."""
         share = norm.sf(TAILS)
-        return np.array([2.0 * np.minimum(binom.cdf(count, self.n, share), binom.sf(count - 1, self.n, share))
-                         for count in (self.above, self.below)])
+        return np.array(
+            [
+                2.0 * np.minimum(binom.cdf(count, self.n, share), binom.sf(count - 1, self.n, share))
+                for count in (self.above, self.below)
+            ]
+        )
 
     def kolmogorov_smirnov(self):
         """Probability of the largest distance of the distribution functions, looked at in 2^20 places."""

@@ -94,18 +94,30 @@ def test_reach():
 def unit_steps(dim, steps, n_paths, key, first=0, **options):
     """The Wiener increments of a run, (steps, paths, dim): flat equations that take one step of length 1 each."""
     flat = optsde.OrnsteinUhlenbeck(0.0, 0.0, 1.0, dim=dim)
-    return np.stack([
-        optsde.simulate(
-            flat, np.zeros(dim), n_paths=n_paths + first, path_range=(first, first + n_paths), t0=float(k),
-            t1=float(k + 1), dt=1.0, rng=optsde.Key(key), observe=[optsde.Final()], method="euler_maruyama", **options,
-        ).final
-        for k in range(steps)
-    ])
+    return np.stack(
+        [
+            optsde.simulate(
+                flat,
+                np.zeros(dim),
+                n_paths=n_paths + first,
+                path_range=(first, first + n_paths),
+                t0=float(k),
+                t1=float(k + 1),
+                dt=1.0,
+                rng=optsde.Key(key),
+                observe=[optsde.Final()],
+                method="euler_maruyama",
+                **options,
+            ).final
+            for k in range(steps)
+        ]
+    )
 
 
 @pytest.mark.parametrize("dim", [1, 2, 3, 5])
-@pytest.mark.parametrize(("options", "single"), [
-    ({}, False), ({"dtype": "float32"}, True), ({"increments": "gaussian_f32"}, True)])
+@pytest.mark.parametrize(
+    ("options", "single"), [({}, False), ({"dtype": "float32"}, True), ({"increments": "gaussian_f32"}, True)]
+)
 def test_a_run_reads_the_normals_of_its_address(dim, options, single):
     """Number ``step · m + component`` of the path."""
     steps, n_paths, key = 9, 70, 2**60 + 3

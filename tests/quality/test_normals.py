@@ -23,12 +23,15 @@ def own(single, chunks):
         yield _core.normals(0x9E3779B97F4A7C15, 0, first, PATHS, NUMBERS, single)
 
 
-@pytest.fixture(scope="module", params=[
-    pytest.param((False, 4), id="f64-1e7"),
-    pytest.param((True, 4), id="f32-1e7"),
-    pytest.param((False, 40), id="f64-1e8", marks=LONG),
-    pytest.param((True, 40), id="f32-1e8", marks=LONG),
-])
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param((False, 4), id="f64-1e7"),
+        pytest.param((True, 4), id="f32-1e7"),
+        pytest.param((False, 40), id="f64-1e8", marks=LONG),
+        pytest.param((True, 40), id="f32-1e8", marks=LONG),
+    ],
+)
 def battery(request):
     single, chunks = request.param
     result = Battery(4 if single else 2)
@@ -70,10 +73,20 @@ def largest_cross_correlation(one, other):
 
 
 @pytest.mark.parametrize("single", [False, True])
-@pytest.mark.parametrize("other", [
-    {"key": 8}, {"key": 7 ^ 1 << 63}, {"key": 7 ^ 1 << 32}, {"tag": 1}, {"tag": 255}, {"first": 2**32}, {"first": 2**62},
-    {"first": 512},
-], ids=str)
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"key": 8},
+        {"key": 7 ^ 1 << 63},
+        {"key": 7 ^ 1 << 32},
+        {"tag": 1},
+        {"tag": 255},
+        {"first": 2**32},
+        {"first": 2**62},
+        {"first": 512},
+    ],
+    ids=str,
+)
 def test_streams_are_independent(single, other):
     base = {"key": 7, "tag": 0, "first": 0}
     draw = lambda key, tag, first: _core.normals(key, tag, first, 512, 512, single)  # noqa: E731
@@ -123,8 +136,10 @@ def test_battery_catches_cut_and_heavy_tails():
 
 def test_battery_catches_repeated_paths_and_steps():
     x = good()
-    for repeated in (np.where(np.arange(1000)[None] % 20 == 0, np.roll(x, 3, axis=1), x),
-                     np.where(np.arange(1000)[:, None] % 50 == 0, np.roll(x, 10, axis=0), x)):
+    for repeated in (
+        np.where(np.arange(1000)[None] % 20 == 0, np.roll(x, 3, axis=1), x),
+        np.where(np.arange(1000)[:, None] % 50 == 0, np.roll(x, 10, axis=0), x),
+    ):
         battery = Battery(2).add(repeated)
         assert battery.kolmogorov_smirnov() > FALSE_ALARM
         assert battery.largest_correlation()[0] > battery.correlation_limit()
@@ -150,10 +165,18 @@ def test_anderson_darling_law():
 # --- through simulate ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("options", [
-    {}, {"dtype": "float32"}, {"increments": "gaussian_f32"}, {"method": "ornstein_uhlenbeck"},
-    {"method": "ornstein_uhlenbeck", "dtype": "float32"}, {"wiener_dt": 1 / 3},
-], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"dtype": "float32"},
+        {"increments": "gaussian_f32"},
+        {"method": "ornstein_uhlenbeck"},
+        {"method": "ornstein_uhlenbeck", "dtype": "float32"},
+        {"wiener_dt": 1 / 3},
+    ],
+    ids=str,
+)
 def test_simulated_wiener_steps(options):
     """A million steps of pure noise in two dimensions, the second at a late time."""
     flat = optsde.OrnsteinUhlenbeck(0.0, 0.0, 1.0, dim=2)
@@ -176,8 +199,9 @@ def test_simulated_wiener_steps(options):
 def test_two_point_signs_are_fair_and_independent():
     flat = optsde.OrnsteinUhlenbeck(0.0, 0.0, 1.0, dim=64)
     options = {"n_paths": 50_000, "rng": 5, "increments": "two_point", "dt": 1.0}
-    x = np.concatenate([
-        optsde.simulate(flat, np.zeros(64), t0=float(k), t1=k + 1.0, **options).final for k in range(3)], axis=1)
+    x = np.concatenate(
+        [optsde.simulate(flat, np.zeros(64), t0=float(k), t1=k + 1.0, **options).final for k in range(3)], axis=1
+    )
     assert set(np.unique(x)) == {-1.0, 1.0}
     ups = (x > 0).sum(axis=0)
     p = 2.0 * np.minimum(binom.cdf(ups, len(x), 0.5), binom.sf(ups - 1, len(x), 0.5))

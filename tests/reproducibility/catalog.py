@@ -119,22 +119,29 @@ def _cases():
     affine = problem(losses.Quadratic(H3), noise.AffineDiagonal([1.0, 0.5, 0.1], 0.3, [0.0, 0.1, 0.2]))
     scaled = problem(losses.Quadratic(H3), noise.LossScaled(S3, floor=0.1))
     scaled_one = problem(losses.DoubleWell(dim=1), noise.LossScaled(0.5, floor=0.2))
-    own = problem(losses.Function(quartic_grad, dim=3, value=quartic_value), noise.Function(root_scale, kind="diagonal"))
-    skewed = problem(losses.Function(quartic_grad, dim=3, value=quartic_value), noise.Function(skewed_factor, kind="full"))
+    own = problem(
+        losses.Function(quartic_grad, dim=3, value=quartic_value), noise.Function(root_scale, kind="diagonal")
+    )
+    skewed = problem(
+        losses.Function(quartic_grad, dim=3, value=quartic_value), noise.Function(skewed_factor, kind="full")
+    )
     rates = np.array(H3) + [[0.0, 0.5, 0.0], [-0.5, 0.0, 0.0], [0.0, 0.0, 0.0]]
     ou = optsde.OrnsteinUhlenbeck(rates, [0.1, 0.2, 0.3], S3)
     x1, x2, x3 = 0.7, [0.4, -0.3], [0.5, -0.4, 0.2]
     dense = np.random.default_rng(1).normal(size=(17, 17)) / 8
     big = problem(losses.Quadratic(dense @ dense.T + np.eye(17)), noise.Gaussian(dense @ dense.T + 0.1 * np.eye(17)))
-    langevin = {name: optsde.Langevin(loss, 0.3) for name, loss in {
-        "double_well": losses.DoubleWell(1.5, dim=2),
-        "quartic": losses.Quartic(1.0, 0.5, dim=2),
-        "rosenbrock": losses.Rosenbrock(2),
-        "rastrigin": losses.Rastrigin(2),
-        "styblinski_tang": losses.StyblinskiTang(2),
-        "mueller_brown": losses.MuellerBrown(),
-        "scalar_factorization": losses.ScalarFactorization(),
-    }.items()}
+    langevin = {
+        name: optsde.Langevin(loss, 0.3)
+        for name, loss in {
+            "double_well": losses.DoubleWell(1.5, dim=2),
+            "quartic": losses.Quartic(1.0, 0.5, dim=2),
+            "rosenbrock": losses.Rosenbrock(2),
+            "rastrigin": losses.Rastrigin(2),
+            "styblinski_tang": losses.StyblinskiTang(2),
+            "mueller_brown": losses.MuellerBrown(),
+            "scalar_factorization": losses.ScalarFactorization(),
+        }.items()
+    }
     fine = {"rosenbrock": 0.001, "mueller_brown": 0.0001}
     cases = {
         "euler additive_diagonal": Case(SGD.sde(diagonal), x3, steps),
@@ -146,7 +153,9 @@ def _cases():
         "euler loss_scaled 1": Case(SGD.sde(scaled_one), x1, steps),
         "euler function": Case(SGD.sde(own), x3, steps),
         "euler function full": Case(SGD.sde(skewed), x3, steps),
-        "euler zero": Case(SGD.sde(problem(losses.Quadratic(H3), noise.Zero())), x3, {**steps, "method": "euler_maruyama"}),
+        "euler zero": Case(
+            SGD.sde(problem(losses.Quadratic(H3), noise.Zero())), x3, {**steps, "method": "euler_maruyama"}
+        ),
         "euler sde diagonal": Case(sde(tilted_drift, own_diffusion, 1, "diagonal"), x1, time),
         "euler sde coupled": Case(sde(linear_drift, coupled_diffusion, 3, "diagonal_coupled"), x3, time),
         "euler sde commutative": Case(sde(tilted_drift, commutative_factor, 3, "commutative", n_wiener=2), x3, time),
@@ -193,12 +202,26 @@ def _cases():
     for name in singles:
         case = cases[name]
         cases[f"{name}, f32"] = dataclasses.replace(case, options={**case.options, "dtype": "float32"})
-    for name in ("euler additive_diagonal", "euler additive_full", "milstein affine", "exact ou", "discrete",
-                 "milstein sde full", "euler additive_full, refined"):
+    for name in (
+        "euler additive_diagonal",
+        "euler additive_full",
+        "milstein affine",
+        "exact ou",
+        "discrete",
+        "milstein sde full",
+        "euler additive_full, refined",
+    ):
         case = cases[name]
-        cases[f"{name}, gaussian_f32"] = dataclasses.replace(case, options={**case.options, "increments": "gaussian_f32"})
-    for name in ("euler additive_diagonal", "euler additive_full", "euler affine", "langevin double_well",
-                 "euler additive_full, f32"):
+        cases[f"{name}, gaussian_f32"] = dataclasses.replace(
+            case, options={**case.options, "increments": "gaussian_f32"}
+        )
+    for name in (
+        "euler additive_diagonal",
+        "euler additive_full",
+        "euler affine",
+        "langevin double_well",
+        "euler additive_full, f32",
+    ):
         case = cases[name]
         options = {**case.options, "increments": "two_point", "method": "euler_maruyama"}
         cases[f"{name}, two_point"] = dataclasses.replace(case, options=options)
@@ -208,9 +231,20 @@ def _cases():
 CASES = _cases()
 # A case for each way through the engine, where all of them would take too long.
 FEW = [
-    "euler additive_full", "euler affine", "euler function full", "milstein loss_scaled", "milstein sde full",
-    "exact ou", "discrete", "rk4 flow", "langevin rastrigin", "euler additive_full, f32",
-    "milstein affine, gaussian_f32", "euler affine, two_point", "milstein sde full, refined", "initial gaussian",
+    "euler additive_full",
+    "euler affine",
+    "euler function full",
+    "milstein loss_scaled",
+    "milstein sde full",
+    "exact ou",
+    "discrete",
+    "rk4 flow",
+    "langevin rastrigin",
+    "euler additive_full, f32",
+    "milstein affine, gaussian_f32",
+    "euler affine, two_point",
+    "milstein sde full, refined",
+    "initial gaussian",
 ]
 
 
@@ -241,8 +275,12 @@ def canonical(array):
 
 def arrays(ensemble):
     """All arrays of an ensemble by name."""
-    found = {"t": ensemble.t, "step": ensemble.step, "n_diverged_at": ensemble.n_diverged_at,
-             "path_index": ensemble.path_index}
+    found = {
+        "t": ensemble.t,
+        "step": ensemble.step,
+        "n_diverged_at": ensemble.n_diverged_at,
+        "path_index": ensemble.path_index,
+    }
     for observer in ensemble._observers:
         result = ensemble[observer.name]
         for field in dataclasses.fields(result):
@@ -261,8 +299,12 @@ def assert_same_bits(one, other, where=""):
         assert (a.dtype, a.shape) == (b.dtype, b.shape), f"{where}{name}"
         if a.tobytes() != b.tobytes():
             bad = np.argwhere((a != b) & ~(np.isnan(a) & np.isnan(b)))
-            raise AssertionError(f"{where}{name}: {len(bad)} of {a.size} differ, first at {bad[:1].tolist()}: "
-                                 f"{a[tuple(bad[0])]!r} and {b[tuple(bad[0])]!r}" if len(bad) else f"{where}{name}: signs")
+            raise AssertionError(
+                f"{where}{name}: {len(bad)} of {a.size} differ, first at {bad[:1].tolist()}: "
+                f"{a[tuple(bad[0])]!r} and {b[tuple(bad[0])]!r}"
+                if len(bad)
+                else f"{where}{name}: signs"
+            )
 
 
 def digests(ensemble):

@@ -123,8 +123,19 @@ def test_ensembles_go_through_pickle(name):
     for again in (pickle.loads(pickle.dumps(one)), copy.deepcopy(one)):
         assert_same_bits(one, again)
         assert repr(again) == repr(one)
-        for field in ("n_paths", "n_diverged", "first_divergence", "complete", "key", "method", "dt", "n_steps",
-                      "wall_time", "threads", "path_range"):
+        for field in (
+            "n_paths",
+            "n_diverged",
+            "first_divergence",
+            "complete",
+            "key",
+            "method",
+            "dt",
+            "n_steps",
+            "wall_time",
+            "threads",
+            "path_range",
+        ):
             assert getattr(again, field) == getattr(one, field), field
         assert again.replay(3).final.tobytes() == one.final[3:4].tobytes()
         assert_same_bits(one, optsde.merge([again]))

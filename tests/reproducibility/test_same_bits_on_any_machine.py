@@ -30,7 +30,9 @@ def test_threads_with_odd_numbers_of_paths(name, n_paths):
     case = CASES[name]
     one = case.run(observe=observers(case), n_paths=n_paths, threads=1)
     for threads in (2, 7):
-        assert_same_bits(one, case.run(observe=observers(case), n_paths=n_paths, threads=threads), f"{threads} threads, ")
+        assert_same_bits(
+            one, case.run(observe=observers(case), n_paths=n_paths, threads=threads), f"{threads} threads, "
+        )
 
 
 def test_threads_by_environment(monkeypatch):
@@ -67,7 +69,10 @@ def by_instruction_set():
     for simd in _core.info()["simd_available"]:
         environment = {**os.environ, "OPTSDE_SIMD": simd, "OPTSDE_NUM_THREADS": "1"}
         processes[simd] = subprocess.Popen(
-            [sys.executable, str(HERE / "digest.py")], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            [sys.executable, str(HERE / "digest.py")],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
         )
     answers = {}
@@ -97,8 +102,11 @@ def test_unavailable_or_unknown_instruction_set():
     known = set(_core.info()["simd_available"])
     for simd in {"avx512", "avx2", "portable", "sse9", ""} - known:
         done = subprocess.run(
-            [sys.executable, "-c", "import optsde"], env={**os.environ, "OPTSDE_SIMD": simd}, capture_output=True,
-            text=True, check=False,
+            [sys.executable, "-c", "import optsde"],
+            env={**os.environ, "OPTSDE_SIMD": simd},
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert done.returncode != 0
         assert "ImportError: OPTSDE_SIMD=" in done.stderr

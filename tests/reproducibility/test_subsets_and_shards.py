@@ -99,9 +99,19 @@ def test_merged_middle_is_the_run_of_that_range():
 @pytest.mark.parametrize("cuts", [[100], [333, 334], list(range(50, 1000, 50))])
 def test_merged_shards_with_diverged_paths(cuts):
     dynamics = optsde.Langevin(optsde.losses.Quartic(4.0, 1.0, dim=2), 1.0)
-    options = {"t1": 3.0, "dt": 0.15, "n_paths": N, "rng": 3, "observe": [
-        optsde.Moments(at=6, cov=True), optsde.Final(), optsde.Paths(at=21), optsde.Histogram(9, (-1, 1), at=6),
-        optsde.Loss(at=6)]}
+    options = {
+        "t1": 3.0,
+        "dt": 0.15,
+        "n_paths": N,
+        "rng": 3,
+        "observe": [
+            optsde.Moments(at=6, cov=True),
+            optsde.Final(),
+            optsde.Paths(at=21),
+            optsde.Histogram(9, (-1, 1), at=6),
+            optsde.Loss(at=6),
+        ],
+    }
     whole = optsde.simulate(dynamics, [0.0, 0.1], **options)
     assert 20 < whole.n_diverged < 980
     ends = [0, *cuts, N]
@@ -135,8 +145,10 @@ def test_paths_far_out():
     watch = [optsde.Final(), optsde.Moments(cov=True)]
     options = {"n_paths": 2**40, "observe": watch}
     whole = case.run(path_range=(first, first + 100), **options)
-    parts = [case.run(path_range=p, **options) for p in ((first, first + 40), (first + 40, first + 41),
-                                                         (first + 41, first + 100))]
+    parts = [
+        case.run(path_range=p, **options)
+        for p in ((first, first + 40), (first + 40, first + 41), (first + 41, first + 100))
+    ]
     merged = optsde.merge(parts)
     assert merged.final.tobytes() == whole.final.tobytes()
     assert merged.cov.tobytes() == whole.cov.tobytes()
@@ -145,25 +157,37 @@ def test_paths_far_out():
     assert len(np.unique(whole.final[:, 0])) == 100
 
 
-@pytest.mark.parametrize(("ranges", "message"), [
-    ([(0, 10), (11, 20)], "leave a gap"),
-    ([(0, 10), (9, 20)], "overlap"),
-    ([(0, 10), (0, 10)], "overlap"),
-])
+@pytest.mark.parametrize(
+    ("ranges", "message"),
+    [
+        ([(0, 10), (11, 20)], "leave a gap"),
+        ([(0, 10), (9, 20)], "overlap"),
+        ([(0, 10), (0, 10)], "overlap"),
+    ],
+)
 def test_ranges_must_follow_each_other(ranges, message):
     case = CASES["euler affine"]
     with pytest.raises(ValueError, match=message):
         optsde.merge([case.run(n_paths=20, path_range=pair) for pair in ranges])
 
 
-@pytest.mark.parametrize(("change", "named"), [
-    ({"rng": 8}, "key"), ({"n_paths": 21}, "n_paths"), ({"method": "milstein"}, "method"),
-    ({"observe": [optsde.Final()]}, "observers"), ({"dtype": "float32"}, "dtype"), ({"steps": 4}, "grid"),
-])
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"rng": 8}, "key"),
+        ({"n_paths": 21}, "n_paths"),
+        ({"method": "milstein"}, "method"),
+        ({"observe": [optsde.Final()]}, "observers"),
+        ({"dtype": "float32"}, "dtype"),
+        ({"steps": 4}, "grid"),
+    ],
+)
 def test_shards_of_different_runs_are_refused(change, named):
     case = CASES["euler affine"]
     with pytest.raises(ValueError, match=f"differ in .*{named}"):
-        optsde.merge([case.run(n_paths=20, path_range=(0, 10)), case.run(**{"n_paths": 20, "path_range": (10, 20)} | change)])
+        optsde.merge(
+            [case.run(n_paths=20, path_range=(0, 10)), case.run(**{"n_paths": 20, "path_range": (10, 20)} | change)]
+        )
 
 
 def test_nothing_to_merge():

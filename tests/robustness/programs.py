@@ -33,16 +33,33 @@ PROGRAMS = {
     "few long paths": (OU, {"n_paths": 3, "t1": 5e7, "dt": 0.05, "threads": 2}),
     "one long path": (OU, {"n_paths": 1, "t1": 5e7, "dt": 0.05, "threads": 1}),
     "many threads": (OU, {"n_paths": 1_000_000, "t1": 1000.0, "dt": 0.05, "threads": 16}),
-    "callback": (optsde.Langevin(optsde.losses.Function(cube, dim=2), 0.1),
-                 {"n_paths": 1_000_000, "t1": 200.0, "dt": 0.05, "threads": 2}),
-    "slow callback": (optsde.Langevin(optsde.losses.Function(slow_cube, dim=2), 0.1),
-                      {"n_paths": 100_000, "t1": 200.0, "dt": 0.05, "threads": 2}),
-    "few long paths by callback": (optsde.Langevin(optsde.losses.Function(cube, dim=2), 0.1),
-                                   {"n_paths": 3, "t1": 5e6, "dt": 0.05, "threads": 2}),
-    "expectation": (OU, {"n_paths": 3_000_000, "t1": 100.0, "dt": 0.05, "observe": [
-        optsde.Final(), optsde.Expectation(lambda x: x[:, 0], "first", at=3)]}),
-    "levy areas": (optsde.SDE(lambda t, x: -x, lambda t, x: np.repeat(x[:, :, None], 3, axis=2) + 1.0, dim=2, noise="full",
-                              n_wiener=3), {"n_paths": 1_000_000, "t1": 20.0, "dt": 0.05, "method": "milstein"}),
+    "callback": (
+        optsde.Langevin(optsde.losses.Function(cube, dim=2), 0.1),
+        {"n_paths": 1_000_000, "t1": 200.0, "dt": 0.05, "threads": 2},
+    ),
+    "slow callback": (
+        optsde.Langevin(optsde.losses.Function(slow_cube, dim=2), 0.1),
+        {"n_paths": 100_000, "t1": 200.0, "dt": 0.05, "threads": 2},
+    ),
+    "few long paths by callback": (
+        optsde.Langevin(optsde.losses.Function(cube, dim=2), 0.1),
+        {"n_paths": 3, "t1": 5e6, "dt": 0.05, "threads": 2},
+    ),
+    "expectation": (
+        OU,
+        {
+            "n_paths": 3_000_000,
+            "t1": 100.0,
+            "dt": 0.05,
+            "observe": [optsde.Final(), optsde.Expectation(lambda x: x[:, 0], "first", at=3)],
+        },
+    ),
+    "levy areas": (
+        optsde.SDE(
+            lambda t, x: -x, lambda t, x: np.repeat(x[:, :, None], 3, axis=2) + 1.0, dim=2, noise="full", n_wiener=3
+        ),
+        {"n_paths": 1_000_000, "t1": 20.0, "dt": 0.05, "method": "milstein"},
+    ),
     "exact": (OU, {"n_paths": 3_000_000, "t1": 100.0, "dt": 0.05, "method": "ornstein_uhlenbeck"}),
     "progress": (OU, {"n_paths": 3_000_000, "t1": 100.0, "dt": 0.05, "progress": lambda done, total: None}),
     "refined": (OU, {"n_paths": 100_000, "t1": 1000.0, "dt": 5.0, "wiener_dt": 0.0005}),
@@ -70,10 +87,18 @@ def main(name, threads_left):
         assert "interrupted" in repr(partial)
         assert f"{len(index):,} of" in str(stopped)
         assert threading.active_count() == 1
+        time.sleep(0.05)
         assert len(list(Path("/proc/self/task").iterdir())) == threads_left
         assert partial.final.shape == (len(index), 2), (partial.final.shape, len(index))
-        np.save(sys.argv[2], {"index": index, "final": partial.final, "mean": getattr(partial, "mean", None)
-                              if "observe" not in options else None}, allow_pickle=True)
+        np.save(
+            sys.argv[2],
+            {
+                "index": index,
+                "final": partial.final,
+                "mean": getattr(partial, "mean", None) if "observe" not in options else None,
+            },
+            allow_pickle=True,
+        )
         # The session goes on as before.
         again = optsde.simulate(OU, START, n_paths=100, t1=1.0, dt=0.1)
         assert again.complete

@@ -30,7 +30,11 @@ def run(theta0=X, dynamics=SDE, **options):
 DESCRIPTIONS = [
     (lambda: losses.Quadratic(np.ones((2, 3))), ValueError, r"^H: .*square.*\(2, 3\)"),
     (lambda: losses.Quadratic(np.ones((2, 2, 2))), ValueError, r"^H: .*\(2, 2, 2\)"),
-    (lambda: losses.Quadratic([[1.0, 2.0], [2.5, 1.0]]), ValueError, r"^H: .*symmetric.*\(0, 1\) = 2 .*\(1, 0\) = 2\.5"),
+    (
+        lambda: losses.Quadratic([[1.0, 2.0], [2.5, 1.0]]),
+        ValueError,
+        r"^H: .*symmetric.*\(0, 1\) = 2 .*\(1, 0\) = 2\.5",
+    ),
     (lambda: losses.Quadratic([[1.0, np.nan], [np.nan, 1.0]]), ValueError, r"^H: .*finite.*nan at index \(0, 1\)"),
     (lambda: losses.Quadratic([1.0, -np.inf]), ValueError, "^H: .*finite.*-inf at index 1"),
     (lambda: losses.Quadratic([True, False]), TypeError, "^H: .*real numbers.*bool"),

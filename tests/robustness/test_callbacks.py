@@ -174,8 +174,12 @@ def test_wrong_number_of_arguments():
 
 def sde(drift=None, diffusion=None, kind="diagonal_coupled", jacobian=None, **options):
     return optsde.SDE(
-        drift or (lambda t, x: -x), diffusion or (lambda t, x: 0.0 * x + 1.0), dim=2, noise=kind,
-        diffusion_jacobian=jacobian, **options,
+        drift or (lambda t, x: -x),
+        diffusion or (lambda t, x: 0.0 * x + 1.0),
+        dim=2,
+        noise=kind,
+        diffusion_jacobian=jacobian,
+        **options,
     )
 
 
@@ -187,17 +191,28 @@ PARTS = {
     "jacobian": (sde(kind="diagonal", jacobian=lambda t, x: x[:, :1]), {"method": "milstein"}, "jacobian"),
     "factor": (
         optsde.SGD(0.1).sde(optsde.Problem(losses.Quadratic(1.0, dim=2), noise.Function(lambda x: x, kind="full"))),
-        {}, "factor"),
+        {},
+        "factor",
+    ),
     "factor jacobian": (
-        optsde.SGD(0.1).sde(optsde.Problem(losses.Quadratic(1.0, dim=2), noise.Function(
-            lambda x: x, kind="diagonal", jacobian=lambda x: x[:, :1]))),
-        {"method": "milstein"}, "jacobian"),
+        optsde.SGD(0.1).sde(
+            optsde.Problem(
+                losses.Quadratic(1.0, dim=2), noise.Function(lambda x: x, kind="diagonal", jacobian=lambda x: x[:, :1])
+            )
+        ),
+        {"method": "milstein"},
+        "jacobian",
+    ),
     "value": (
         optsde.SGD(0.1).sde(optsde.Problem(losses.Function(plain, dim=2, value=plain), noise.LossScaled(1.0))),
-        {}, "value"),
+        {},
+        "value",
+    ),
     "hessian": (
         optsde.SGD(0.1).flow(optsde.Problem(losses.Function(plain, dim=2, hessian=plain), noise.Zero()), order=2),
-        {}, "hessian"),
+        {},
+        "hessian",
+    ),
     "expectation": (sde(), {"observe": [optsde.Expectation(plain, "third")]}, "function|third|expectation"),
     "loss observer": (langevin(plain, value=plain), {"observe": [optsde.Loss()]}, "value"),
 }
@@ -266,8 +281,21 @@ def test_own_exceptions(after, threads):
     assert frames[-1] == "inner_frame_of_the_user"
 
 
-@pytest.mark.parametrize("error", [ValueError, TypeError, MemoryError, SystemExit, GeneratorExit, StopIteration,
-                                   RuntimeError, ZeroDivisionError, RecursionError, OSError])
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError,
+        TypeError,
+        MemoryError,
+        SystemExit,
+        GeneratorExit,
+        StopIteration,
+        RuntimeError,
+        ZeroDivisionError,
+        RecursionError,
+        OSError,
+    ],
+)
 def test_any_exception_comes_through(error):
     with pytest.raises(error, match="mine"):
         run(failing(1, error("mine")))
@@ -298,12 +326,16 @@ def test_exceptions_of_every_part(name):
         raise MyError(name)
 
     dynamics = {
-        "drift": sde(drift=bad), "diffusion": sde(diffusion=bad), "jacobian": sde(kind="diagonal", jacobian=bad), "expectation": sde(),
+        "drift": sde(drift=bad),
+        "diffusion": sde(diffusion=bad),
+        "jacobian": sde(kind="diagonal", jacobian=bad),
+        "expectation": sde(),
     }[name]
     watch = [optsde.Expectation(bad, "e")] if name == "expectation" else None
     with pytest.raises(MyError, match=name):
-        optsde.simulate(dynamics, [0.5, 0.3], n_paths=N, t1=0.5, dt=0.05, rng=1, method="milstein", observe=watch,
-                        threads=4)
+        optsde.simulate(
+            dynamics, [0.5, 0.3], n_paths=N, t1=0.5, dt=0.05, rng=1, method="milstein", observe=watch, threads=4
+        )
 
 
 def test_a_failed_run_leaves_everything_usable(expected):
@@ -382,7 +414,9 @@ def test_the_calling_thread_calls_one_at_a_time():
 
         return call
 
-    dynamics = sde(guarded(lambda t, x: -x), guarded(lambda t, x: 0.0 * x + 1.0), jacobian=guarded(lambda t, x: 0.0 * x))
+    dynamics = sde(
+        guarded(lambda t, x: -x), guarded(lambda t, x: 0.0 * x + 1.0), jacobian=guarded(lambda t, x: 0.0 * x)
+    )
     watch = [optsde.Expectation(guarded(lambda x: x[:, 0]), "e", at=3), optsde.Moments()]
     optsde.simulate(dynamics, [0.1, 0.2], n_paths=40_000, t1=0.5, dt=0.1, method="milstein", observe=watch, threads=8)
     assert callers == {threading.get_ident()}
@@ -436,7 +470,9 @@ def test_other_threads_go_on_during_a_native_run():
 
     thread = threading.Thread(target=tick)
     thread.start()
-    optsde.simulate(optsde.OrnsteinUhlenbeck(1.0, 0.0, 1.0, dim=1), 0.0, n_paths=50_000, t1=300.0, dt=0.1, rng=1, threads=1)
+    optsde.simulate(
+        optsde.OrnsteinUhlenbeck(1.0, 0.0, 1.0, dim=1), 0.0, n_paths=50_000, t1=300.0, dt=0.1, rng=1, threads=1
+    )
     stop.set()
     thread.join()
     assert len(ticks) > 3

@@ -67,8 +67,19 @@ def library(tmp_path_factory):
     folder = tmp_path_factory.mktemp("compiled")
     (folder / "functions.c").write_text(SOURCE)
     # Contraction to fused operations is the compiler's own; NumPy has none.
-    subprocess.run([compiler, "-O2", "-ffp-contract=off", "-shared", "-fPIC", "-o", str(folder / "functions.so"),
-                    str(folder / "functions.c")], check=True)
+    subprocess.run(
+        [
+            compiler,
+            "-O2",
+            "-ffp-contract=off",
+            "-shared",
+            "-fPIC",
+            "-o",
+            str(folder / "functions.so"),
+            str(folder / "functions.c"),
+        ],
+        check=True,
+    )
     return ctypes.CDLL(str(folder / "functions.so"))
 
 
@@ -99,8 +110,9 @@ def expected():
 
 # --- every kind of pointer ----------------------------------------------------------------------------------------------
 
-PROTOTYPE = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64,
-                             ctypes.c_int64, ctypes.c_void_p)
+PROTOTYPE = ctypes.CFUNCTYPE(
+    ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p
+)
 
 
 def low_level(function, data=None):
@@ -152,11 +164,18 @@ def test_capsule(library, expected):
         assert loss_run(losses.Compiled(capsule, dim=2)).tobytes() == expected.tobytes()
 
 
-@pytest.mark.parametrize("pointer", [None, "cube", 3.5, True, b"x", [1], object(), lambda x: x, np.sin, (1, 2)], ids=repr)
+@pytest.mark.parametrize(
+    "pointer", [None, "cube", 3.5, True, b"x", [1], object(), lambda x: x, np.sin, (1, 2)], ids=repr
+)
 def test_what_is_no_pointer(pointer):
-    for make in (lambda: losses.Compiled(pointer, dim=2), lambda: noise.Compiled(pointer, dim=2, kind="diagonal"),
-                 lambda: optsde.compiled(pointer)):
-        with pytest.raises(TypeError, match=rf"^(grad|factor|address): expected the address.* got {type(pointer).__name__}"):
+    for make in (
+        lambda: losses.Compiled(pointer, dim=2),
+        lambda: noise.Compiled(pointer, dim=2, kind="diagonal"),
+        lambda: optsde.compiled(pointer),
+    ):
+        with pytest.raises(
+            TypeError, match=rf"^(grad|factor|address): expected the address.* got {type(pointer).__name__}"
+        ):
             make()
 
 
@@ -235,12 +254,23 @@ def test_declared_kind_of_compiled_noise_is_checked(library):
 @pytest.mark.parametrize("slope", [False, True])
 def test_equation_with_time(library, method, slope):
     jacobian = optsde.compiled(library.t_slope) if slope else None
-    compiled = optsde.SDE(optsde.compiled(library.t_drift), optsde.compiled(library.t_own), dim=2, noise="diagonal",
-                          diffusion_jacobian=jacobian)
-    function = optsde.SDE(lambda t, x: t - x, lambda t, x: 0.5 + t * x * x, dim=2, noise="diagonal",
-                          diffusion_jacobian=(lambda t, x: 2.0 * t * x) if slope else None)
-    mixed = optsde.SDE(lambda t, x: t - x, optsde.compiled(library.t_own), dim=2, noise="diagonal",
-                       diffusion_jacobian=jacobian)
+    compiled = optsde.SDE(
+        optsde.compiled(library.t_drift),
+        optsde.compiled(library.t_own),
+        dim=2,
+        noise="diagonal",
+        diffusion_jacobian=jacobian,
+    )
+    function = optsde.SDE(
+        lambda t, x: t - x,
+        lambda t, x: 0.5 + t * x * x,
+        dim=2,
+        noise="diagonal",
+        diffusion_jacobian=(lambda t, x: 2.0 * t * x) if slope else None,
+    )
+    mixed = optsde.SDE(
+        lambda t, x: t - x, optsde.compiled(library.t_own), dim=2, noise="diagonal", diffusion_jacobian=jacobian
+    )
     options = {"method": method, "t0": 0.5, "t1": 1.0}
     whole = end(function, **options)
     assert end(compiled, **options).tobytes() == whole.tobytes()
@@ -248,8 +278,9 @@ def test_equation_with_time(library, method, slope):
 
 
 def test_full_equation_with_time(library):
-    compiled = optsde.SDE(optsde.compiled(library.t_drift), optsde.compiled(library.t_crossed), dim=2, noise="full",
-                          n_wiener=3)
+    compiled = optsde.SDE(
+        optsde.compiled(library.t_drift), optsde.compiled(library.t_crossed), dim=2, noise="full", n_wiener=3
+    )
     function = optsde.SDE(lambda t, x: t - x, lambda t, x: np_crossed(x), dim=2, noise="full", n_wiener=3)
     for method in ("euler_maruyama", "milstein"):
         assert end(compiled, method=method).tobytes() == end(function, method=method).tobytes()
@@ -277,9 +308,13 @@ def test_missing_pieces(library):
 
 
 def test_discrete_optimizer(library):
-    pairs = [optsde.SGD(0.1).discrete(optsde.Problem(loss, law)) for loss, law in (
-        (losses.Compiled(library.cube, dim=2), noise.Compiled(library.own, dim=2, kind="diagonal")),
-        (losses.Function(cube, dim=2), noise.Function(lambda x: 0.5 + 0.25 * x * x, kind="diagonal")))]
+    pairs = [
+        optsde.SGD(0.1).discrete(optsde.Problem(loss, law))
+        for loss, law in (
+            (losses.Compiled(library.cube, dim=2), noise.Compiled(library.own, dim=2, kind="diagonal")),
+            (losses.Function(cube, dim=2), noise.Function(lambda x: 0.5 + 0.25 * x * x, kind="diagonal")),
+        )
+    ]
     ends = [optsde.simulate(pair, X, n_paths=N, steps=7, rng=3).final for pair in pairs]
     assert ends[0].tobytes() == ends[1].tobytes()
 
@@ -302,14 +337,21 @@ def test_user_data(library):
 
     ffi = cffi.FFI()
     held = ffi.new("double *", 0.75)
-    for data in (ctypes.addressof(scale), ctypes.pointer(scale), ctypes.cast(ctypes.pointer(scale), ctypes.c_void_p),
-                 held, ffi.cast("void *", held)):
+    for data in (
+        ctypes.addressof(scale),
+        ctypes.pointer(scale),
+        ctypes.cast(ctypes.pointer(scale), ctypes.c_void_p),
+        held,
+        ffi.cast("void *", held),
+    ):
         loss = losses.Compiled(library.scaled, dim=2, user_data=data, keep_alive=scale)
         assert loss_run(loss).tobytes() == expected.tobytes()
     void = ctypes.cast(ctypes.pointer(scale), ctypes.c_void_p)
     assert loss_run(losses.Compiled(low_level(library.scaled, void), dim=2)).tobytes() == expected.tobytes()
-    assert loss_run(losses.Compiled(library.has_no_data, dim=2)).tobytes() == \
-        loss_run(losses.Function(lambda x: x, dim=2)).tobytes()
+    assert (
+        loss_run(losses.Compiled(library.has_no_data, dim=2)).tobytes()
+        == loss_run(losses.Function(lambda x: x, dim=2)).tobytes()
+    )
 
 
 @pytest.mark.parametrize("data", ["text", 1.5, object(), [1]], ids=repr)
@@ -381,8 +423,15 @@ def test_codes(library, number, threads):
 
 def test_code_in_the_middle_of_a_run(library):
     with pytest.raises(optsde.CallbackError) as caught:
-        optsde.simulate(optsde.Langevin(losses.Compiled(library.late, dim=1), 1.0), 0.0, n_paths=20_000, t1=5.0, dt=0.1,
-                        rng=1, threads=4)
+        optsde.simulate(
+            optsde.Langevin(losses.Compiled(library.late, dim=1), 1.0),
+            0.0,
+            n_paths=20_000,
+            t1=5.0,
+            dt=0.1,
+            rng=1,
+            threads=4,
+        )
     assert caught.value.args == (42,)
 
 
@@ -494,7 +543,8 @@ def test_loss_from_numba(numba_loss, expected):
     np.testing.assert_allclose(numba_loss.value(points), cube_value(points), rtol=1e-15)
     one, other = (
         optsde.simulate(optsde.Langevin(loss, 0.1), X, observe=[optsde.Loss(at=3)], **RUN).loss_mean
-        for loss in (numba_loss, losses.Function(cube, dim=2, value=cube_value)))
+        for loss in (numba_loss, losses.Function(cube, dim=2, value=cube_value))
+    )
     np.testing.assert_allclose(one, other, rtol=1e-14)
 
 
@@ -549,7 +599,9 @@ def raising(x, g):
 def test_exception_in_a_numba_function_is_a_code():
     pytest.importorskip("numba")
     with pytest.raises(optsde.CallbackError):
-        optsde.simulate(optsde.Langevin(losses.from_numba(raising, dim=1), 1.0), 0.0, n_paths=2000, t1=3.0, dt=0.1, rng=1)
+        optsde.simulate(
+            optsde.Langevin(losses.from_numba(raising, dim=1), 1.0), 0.0, n_paths=2000, t1=3.0, dt=0.1, rng=1
+        )
 
 
 def test_what_numba_cannot_compile():
@@ -594,5 +646,7 @@ def test_called_without_the_interpreter(library):
 
 
 def test_compiled_runs_use_several_threads(library):
-    ensemble = optsde.simulate(optsde.Langevin(losses.Compiled(library.cube, dim=2), 0.1), X, **RUN | {"n_paths": 20_000})
+    ensemble = optsde.simulate(
+        optsde.Langevin(losses.Compiled(library.cube, dim=2), 0.1), X, **RUN | {"n_paths": 20_000}
+    )
     assert ensemble.threads == 3

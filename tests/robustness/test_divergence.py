@@ -10,21 +10,29 @@ from optsde import losses, noise
 N, STEPS = 700, 20
 DT = 0.15
 QUARTIC = optsde.Langevin(losses.Quartic(4.0, 1.0, dim=2), 1.0)
-CUBIC = optsde.SDE(lambda t, x: -x * x * x, lambda t, x: 0.0 * x + 1.5, dim=2, noise="diagonal_coupled")
+CUBIC = optsde.SDE(lambda t, x: -x * x * x, lambda t, x: 0.0 * x + 3.0, dim=2, noise="diagonal_coupled")
 CHAIN = optsde.SGD(DT).discrete(optsde.Problem(losses.Quartic(4.0, 1.0, dim=2), noise.Gaussian(16.0)))
-SCALED = optsde.SGD(DT).sde(optsde.Problem(losses.StyblinskiTang(2), noise.LossScaled(0.5, floor=40.0)))
+SCALED = optsde.SGD(0.02).sde(optsde.Problem(losses.StyblinskiTang(2), noise.LossScaled(1.0, floor=70.0)))
 DYNAMICS = {"native": QUARTIC, "callback": CUBIC, "discrete": CHAIN, "negative factor": SCALED}
-LIMIT = {"native": 1e9, "callback": 1e9, "discrete": 1e9, "negative factor": 1e9}
 
 
 def observers():
-    return [optsde.Final(), optsde.Paths(at=STEPS + 1), optsde.Moments(at=STEPS + 1, cov=True),
-            optsde.Histogram(16, (-2.0, 2.0), at=STEPS + 1), optsde.Paths(at=4, keep=50, name="few")]
+    return [
+        optsde.Final(),
+        optsde.Paths(at=STEPS + 1),
+        optsde.Moments(at=STEPS + 1, cov=True),
+        optsde.Histogram(16, (-2.0, 2.0), at=STEPS + 1),
+        optsde.Paths(at=4, keep=50, name="few"),
+    ]
 
 
 def run(name, theta0=(0.3, -0.2), **options):
     dynamics = DYNAMICS[name] if isinstance(name, str) else name
-    length = {"steps": STEPS} if dynamics._discrete else {"t1": STEPS * DT, "dt": DT}
+    if dynamics._discrete:
+        length = {"steps": STEPS}
+    else:
+        dt = dynamics.time_per_step or DT
+        length = {"t1": STEPS * dt, "dt": dt}
     options = {"n_paths": N, "rng": 3, "observe": observers(), "threads": 2} | length | options
     with warnings.catch_warnings():
         # A NumPy callback sees its own overflow.
@@ -45,7 +53,9 @@ def ensemble(name):
     texts = [str(w.message) for w in caught if w.category is optsde.DivergenceWarning]
     assert len(texts) == 1
     path, step = result.first_divergence
-    assert texts[0].startswith(f"{result.n_diverged:,} of {N:,} paths became non-finite (first: path {path} at step {step})")
+    assert texts[0].startswith(
+        f"{result.n_diverged:,} of {N:,} paths became non-finite (first: path {path} at step {step})"
+    )
     assert "conditional on survival" in texts[0]
     return result
 
@@ -89,22 +99,27 @@ def test_statistics_are_those_of_the_survivors(ensemble):
     x = ensemble.paths[:, alive]
     n = alive.sum()
     assert (ensemble["moments"].n == n).all()
-    np.testing.assert_allclose(ensemble.mean, x.mean(axis=1), rtol=1e-12, atol=1e-14)
-    np.testing.assert_allclose(ensemble.var, x.var(axis=1, ddof=1), rtol=1e-11, atol=1e-15)
-    np.testing.assert_allclose(ensemble.mean_stderr, np.sqrt(x.var(axis=1, ddof=1) / n), rtol=1e-11, atol=1e-15)
-    centred = x - x.mean(axis=1, keepdims=True)
+    # A survivor may be on its way out: where one is huge, powers of it tell nothing.
+    times = np.flatnonzero(np.abs(x).max(axis=(1, 2)) < 1e3)
+    assert len(times) > STEPS // 2
+    assert (np.isnan(ensemble.paths[times]).any(axis=2).sum(axis=1) > 0).any()
+    x = x[times]
+    var, centred = x.var(axis=1, ddof=1), x - x.mean(axis=1, keepdims=True)
+    scale = {"atol": 1e-13 * np.abs(x).max()}
+    np.testing.assert_allclose(ensemble.mean[times], x.mean(axis=1), rtol=1e-12, **scale)
+    np.testing.assert_allclose(ensemble.var[times], var, rtol=1e-10, **scale)
+    np.testing.assert_allclose(ensemble.mean_stderr[times], np.sqrt(var / n), rtol=1e-10, **scale)
     cov = np.einsum("tpi,tpj->tij", centred, centred) / (n - 1)
-    np.testing.assert_allclose(ensemble.cov, cov, rtol=1e-10, atol=1e-14)
-    m4 = (centred**4).mean(axis=1)
-    spread = (m4 - ensemble.var**2 * (n - 3) / (n - 1)) / n
-    np.testing.assert_allclose(ensemble.var_stderr[1:], np.sqrt(spread)[1:], rtol=1e-9)
-    for t in range(STEPS + 1):
+    np.testing.assert_allclose(ensemble.cov[times], cov, rtol=1e-10, **scale)
+    spread = ((centred**4).mean(axis=1) - var**2 * (n - 3) / (n - 1)) / n
+    np.testing.assert_allclose(ensemble.var_stderr[times], np.sqrt(np.maximum(spread, 0.0)), rtol=1e-9, **scale)
+    for t, at in enumerate(times):
         for i in range(2):
             counts = np.histogram(x[t, :, i], bins=ensemble.histogram.edges)[0]
-            got = ensemble.histogram.counts[t, i]
+            got = ensemble.histogram.counts[at, i]
             # A number on an edge may round to either side.
             assert np.abs(got - counts).sum() <= 2
-            assert got.sum() + ensemble.histogram.underflow[t, i] + ensemble.histogram.overflow[t, i] == n
+            assert got.sum() + ensemble.histogram.underflow[at, i] + ensemble.histogram.overflow[at, i] == n
 
 
 def test_survivors_are_not_disturbed(name, ensemble):
@@ -142,7 +157,7 @@ def test_keep(name, ensemble):
         kept = run(name, on_divergence="keep")
     assert kept.n_diverged == ensemble.n_diverged
     first = first_bad(ensemble)
-    assert np.isnan(kept.mean[first.min():]).any(axis=1).all()
+    assert np.isnan(kept.mean[first.min() :]).any(axis=1).all()
     assert np.isfinite(kept.mean[: first.min()]).all()
     alive = first > STEPS
     assert kept.final[alive].tobytes() == ensemble.final[alive].tobytes()
@@ -160,18 +175,36 @@ def test_threads_do_not_matter(name, ensemble):
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("dynamics", [
-    optsde.Langevin(losses.Quartic(4.0, 1.0, dim=1), 1.0),
-    optsde.SDE(lambda t, x: np.full_like(x, np.nan), lambda t, x: 1.0 + 0.0 * x, dim=1, noise="diagonal_coupled"),
-], ids=["native", "callback"])
+@pytest.mark.parametrize(
+    "dynamics",
+    [
+        optsde.Langevin(losses.Quartic(4.0, 1.0, dim=1), 1.0),
+        optsde.SDE(lambda t, x: np.full_like(x, np.nan), lambda t, x: 1.0 + 0.0 * x, dim=1, noise="diagonal_coupled"),
+    ],
+    ids=["native", "callback"],
+)
 def test_all_diverge(dynamics, dtype):
-    watch = [optsde.Moments(at=3, cov=True), optsde.Final(), optsde.Histogram(4, (-1, 1)),
-             optsde.Expectation(lambda x: x[:, 0], "first"), optsde.Paths(at=STEPS + 1)]
+    watch = [
+        optsde.Moments(at=3, cov=True),
+        optsde.Final(),
+        optsde.Histogram(4, (-1, 1)),
+        optsde.Expectation(lambda x: x[:, 0], "first"),
+        optsde.Paths(at=STEPS + 1),
+    ]
     with pytest.warns(optsde.DivergenceWarning, match="200 of 200"):
         lost = run(dynamics, 1e6, n_paths=200, observe=watch, dtype=dtype)
     assert lost.n_diverged == 200
-    for statistic in (lost.mean, lost.var, lost.mean_stderr, lost.var_stderr, lost.cov, lost.cov_stderr,
-                      lost.expectations["first"].mean, lost.expectations["first"].stderr, lost.histogram.density):
+    for statistic in (
+        lost.mean,
+        lost.var,
+        lost.mean_stderr,
+        lost.var_stderr,
+        lost.cov,
+        lost.cov_stderr,
+        lost.expectations["first"].mean,
+        lost.expectations["first"].stderr,
+        lost.histogram.density,
+    ):
         assert np.isnan(statistic).all()
     assert np.isnan(lost.final).all()
     assert lost.histogram.counts.sum() == 0
@@ -183,8 +216,12 @@ def test_one_survivor_has_a_mean_and_no_variance():
     theta0 = np.full((5, 1), 1e6)
     theta0[3] = 0.0
     with pytest.warns(optsde.DivergenceWarning, match="4 of 5"):
-        lost = run(optsde.Langevin(losses.Quartic(4.0, 1.0, dim=1), 1e-3), theta0, n_paths=None,
-                   observe=[optsde.Moments(), optsde.Final()])
+        lost = run(
+            optsde.Langevin(losses.Quartic(4.0, 1.0, dim=1), 1e-3),
+            theta0,
+            n_paths=None,
+            observe=[optsde.Moments(), optsde.Final()],
+        )
     assert lost.mean[0] == lost.final[3]
     assert np.isnan(lost.var).all()
     assert np.isnan(lost.mean_stderr).all()
@@ -195,8 +232,15 @@ def test_large_but_finite_paths_are_kept_without_noise_from_numpy():
     grow = optsde.OrnsteinUhlenbeck(-10.0, 0.0, 1.0, dim=2)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        ensemble = optsde.simulate(grow, [1.0, 1.0], n_paths=100, t1=60.0, dt=0.1, rng=1,
-                                   observe=[optsde.Moments(cov=True, at=7), optsde.Final()])
+        ensemble = optsde.simulate(
+            grow,
+            [1.0, 1.0],
+            n_paths=100,
+            t1=60.0,
+            dt=0.1,
+            rng=1,
+            observe=[optsde.Moments(cov=True, at=7), optsde.Final()],
+        )
     assert ensemble.n_diverged == 0
     assert np.isfinite(ensemble.final).all()
     assert np.isfinite(ensemble.mean).all()

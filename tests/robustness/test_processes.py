@@ -139,8 +139,9 @@ def test_memory_of_moments_is_flat(dim, times):
     for n_paths in (10**4, 10**5, 10**6):
         if n_paths * dim * times > 10**8:
             continue
-        done = subprocess.run([sys.executable, "-c", GROWTH, *map(str, (n_paths, dim, times))], capture_output=True,
-                              text=True, check=True)
+        done = subprocess.run(
+            [sys.executable, "-c", GROWTH, *map(str, (n_paths, dim, times))], capture_output=True, text=True, check=True
+        )
         growth[n_paths] = int(done.stdout) / 1024
     assert max(growth.values()) < 64, growth
     assert growth[max(growth)] - growth[10**4] < 16, growth
@@ -152,8 +153,13 @@ def resident():
 
 @needs_proc
 def test_repeated_runs_do_not_leak():
-    observe = [optsde.Moments(at=5, cov=True), optsde.Final(), optsde.Paths(at=3), optsde.Histogram(50, (-3, 3)),
-               optsde.Expectation(lambda x: x[:, 0], "first")]
+    observe = [
+        optsde.Moments(at=5, cov=True),
+        optsde.Final(),
+        optsde.Paths(at=3),
+        optsde.Histogram(50, (-3, 3)),
+        optsde.Expectation(lambda x: x[:, 0], "first"),
+    ]
     callback = optsde.Langevin(optsde.losses.Function(lambda x: x * x * x, dim=2), 0.1)
 
     def once():
@@ -186,10 +192,16 @@ def test_results_own_their_memory():
 
 
 def test_results_are_contiguous_doubles():
-    ensemble = simulate(observe=[optsde.Final(), optsde.Paths(at=3, keep=7), optsde.Moments(at=3, cov=True)],
-                        dtype="float32")
+    ensemble = simulate(
+        observe=[optsde.Final(), optsde.Paths(at=3, keep=7), optsde.Moments(at=3, cov=True)], dtype="float32"
+    )
     for array, shape in ((ensemble.final, (5000, 2)), (ensemble.paths, (3, 7, 2))):
         assert (array.shape, array.dtype, array.flags.c_contiguous) == (shape, np.float32, True)
-    for array, shape in ((ensemble.mean, (3, 2)), (ensemble.var_stderr, (3, 2)), (ensemble.cov, (3, 2, 2)),
-                         (ensemble.cov_stderr, (3, 2, 2)), (ensemble.t, (3,))):
+    for array, shape in (
+        (ensemble.mean, (3, 2)),
+        (ensemble.var_stderr, (3, 2)),
+        (ensemble.cov, (3, 2, 2)),
+        (ensemble.cov_stderr, (3, 2, 2)),
+        (ensemble.t, (3,)),
+    ):
         assert (array.shape, array.dtype, array.flags.c_contiguous) == (shape, np.float64, True)

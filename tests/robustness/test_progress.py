@@ -38,7 +38,13 @@ def test_reports(dynamics, options):
     assert done.max() <= total[0]
     assert done[-1] == total[0]
     assert all(isinstance(x, int) for report in reports for x in report)
-    assert len(reports) > 2
+
+
+def test_reports_are_several_a_second():
+    reports = []
+    begin = time.monotonic()
+    optsde.simulate(OU, 0.0, progress=lambda *report: reports.append(report), **LONG | {"n_paths": 500_000})
+    assert len(reports) >= 3 * (time.monotonic() - begin)
 
 
 @pytest.mark.filterwarnings("ignore::optsde.DivergenceWarning")
@@ -81,8 +87,10 @@ def test_exception_in_the_last_report():
 
 def test_bits_do_not_depend_on_progress(capsys):
     options = {"n_paths": 3000, "t1": 1.0, "dt": 0.1, "rng": 1}
-    ends = [optsde.simulate(OU, 0.0, progress=p, **options).final.tobytes()
-            for p in (None, True, False, lambda done, total: None)]
+    ends = [
+        optsde.simulate(OU, 0.0, progress=p, **options).final.tobytes()
+        for p in (None, True, False, lambda done, total: None)
+    ]
     assert len(set(ends)) == 1
     capsys.readouterr()
 
