@@ -1,4 +1,4 @@
-"""Philox4x32 with any number of rounds and Box–Muller, in NumPy: an independent implementation of the noise addresses."""
+"""Philox4x32 with any number of rounds and Box–Muller, in NumPy: the noise addresses by other means."""
 
 import numpy as np
 

@@ -94,7 +94,7 @@ def test_streams_are_independent(single, other):
     assert largest < limit
 
 
-# --- the battery itself: what must fail does ---------------------------------------------------------------------------
+# --- the battery itself: what must fail does -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("reference", "slots"), [(normals, 2), (normals_f32, 4)], ids=["f64", "f32"])
@@ -162,7 +162,7 @@ def test_anderson_darling_law():
         assert np.sqrt(3.0) * chi2.sf(2.0 * statistic, 1) == pytest.approx(share, rel=0.1)
 
 
-# --- through simulate ----------------------------------------------------------------------------------------------------
+# --- through simulate -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -125,7 +125,7 @@ def _cases():
     skewed = problem(
         losses.Function(quartic_grad, dim=3, value=quartic_value), noise.Function(skewed_factor, kind="full")
     )
-    rates = np.array(H3) + [[0.0, 0.5, 0.0], [-0.5, 0.0, 0.0], [0.0, 0.0, 0.0]]
+    rates = np.array(H3) + np.array([[0.0, 0.5, 0.0], [-0.5, 0.0, 0.0], [0.0, 0.0, 0.0]])
     ou = optsde.OrnsteinUhlenbeck(rates, [0.1, 0.2, 0.3], S3)
     x1, x2, x3 = 0.7, [0.4, -0.3], [0.5, -0.4, 0.2]
     dense = np.random.default_rng(1).normal(size=(17, 17)) / 8

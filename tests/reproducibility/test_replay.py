@@ -91,5 +91,5 @@ def test_replay_of_a_diverged_path(dtype):
 @pytest.mark.parametrize(("path", "error"), [(-1, ValueError), (200, ValueError), (1.0, TypeError), ("1", TypeError)])
 def test_no_such_path(path, error):
     ensemble = CASES["euler affine"].run()
-    with pytest.raises(error, match="^path: expected an integer"):
+    with pytest.raises(error, match=r"^path: expected an integer"):
         ensemble.replay(path)

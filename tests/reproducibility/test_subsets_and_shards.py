@@ -1,6 +1,7 @@
 """Path i of n is path i of any larger ensemble, and shards merge to the bits of the whole."""
 
 import pickle
+from itertools import pairwise
 
 import numpy as np
 import optsde
@@ -24,7 +25,7 @@ def shards(case, cuts, n_paths=N, **options):
     ends = [0, *cuts, n_paths]
     return [
         case.run(observe=observers(case), n_paths=n_paths, path_range=pair, threads=1 + k % 3, **options)
-        for k, pair in enumerate(zip(ends, ends[1:], strict=False))
+        for k, pair in enumerate(pairwise(ends))
     ]
 
 
@@ -115,7 +116,7 @@ def test_merged_shards_with_diverged_paths(cuts):
     whole = optsde.simulate(dynamics, [0.0, 0.1], **options)
     assert 20 < whole.n_diverged < 980
     ends = [0, *cuts, N]
-    parts = [optsde.simulate(dynamics, [0.0, 0.1], path_range=p, **options) for p in zip(ends, ends[1:], strict=False)]
+    parts = [optsde.simulate(dynamics, [0.0, 0.1], path_range=p, **options) for p in pairwise(ends)]
     merged = optsde.merge(parts)
     assert_same_bits(whole, merged)
     assert merged.n_diverged == whole.n_diverged

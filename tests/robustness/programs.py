@@ -76,35 +76,35 @@ def main(name, threads_left):
     print("ready", flush=True)
     try:
         optsde.simulate(dynamics, START, rng=7, **{"observe": watch()} | options)
-    except optsde.Interrupted as stopped:
-        stop = time.monotonic()
-        partial = stopped.partial
-        assert isinstance(stopped, KeyboardInterrupt)
-        assert partial.complete is False
-        index = partial.path_index
-        assert partial.n_finished == len(index) < partial.n_paths
-        assert (np.diff(index) > 0).all()
-        assert "interrupted" in repr(partial)
-        assert f"{len(index):,} of" in str(stopped)
-        assert threading.active_count() == 1
-        time.sleep(0.05)
-        assert len(list(Path("/proc/self/task").iterdir())) == threads_left
-        assert partial.final.shape == (len(index), 2), (partial.final.shape, len(index))
-        np.save(
-            sys.argv[2],
-            {
-                "index": index,
-                "final": partial.final,
-                "mean": getattr(partial, "mean", None) if "observe" not in options else None,
-            },
-            allow_pickle=True,
-        )
-        # The session goes on as before.
-        again = optsde.simulate(OU, START, n_paths=100, t1=1.0, dt=0.1)
-        assert again.complete
-        print(f"stopped {stop}", flush=True)
-        return
-    raise AssertionError("the run was not interrupted")
+    except optsde.Interrupted as raised:
+        stop, stopped = time.monotonic(), raised
+    else:
+        raise AssertionError("the run was not interrupted")
+    partial = stopped.partial
+    assert isinstance(stopped, KeyboardInterrupt)
+    assert partial.complete is False
+    index = partial.path_index
+    assert partial.n_finished == len(index) < partial.n_paths
+    assert (np.diff(index) > 0).all()
+    assert "interrupted" in repr(partial)
+    assert f"{len(index):,} of" in str(stopped)
+    assert threading.active_count() == 1
+    time.sleep(0.05)
+    assert len(list(Path("/proc/self/task").iterdir())) == threads_left
+    assert partial.final.shape == (len(index), 2), (partial.final.shape, len(index))
+    np.save(
+        sys.argv[2],
+        {
+            "index": index,
+            "final": partial.final,
+            "mean": getattr(partial, "mean", None) if "observe" not in options else None,
+        },
+        allow_pickle=True,
+    )
+    # The session goes on as before.
+    again = optsde.simulate(OU, START, n_paths=100, t1=1.0, dt=0.1)
+    assert again.complete
+    print(f"stopped {stop}", flush=True)
 
 
 if __name__ == "__main__":

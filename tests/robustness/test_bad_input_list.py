@@ -1,5 +1,6 @@
 """The bad input that users really give: each gets an error that names the argument, what came and what was expected,
-before any work starts."""
+before any work starts.
+"""
 
 import os
 
@@ -138,7 +139,7 @@ def test_unexpected_keyword():
 def test_bad_number_of_threads_in_the_environment(monkeypatch, text):
     CALLS.clear()
     monkeypatch.setenv("OPTSDE_NUM_THREADS", text)
-    with pytest.raises(ValueError, match="OPTSDE_NUM_THREADS: got .*, expected a positive whole number"):
+    with pytest.raises(ValueError, match=r"OPTSDE_NUM_THREADS: got .*, expected a positive whole number"):
         run()
     assert CALLS == []
     assert run(threads=1).threads == 1
@@ -176,9 +177,9 @@ def test_every_inquiry_of_a_loss_checks_its_points():
     for ask in (LOSS.grad, LOSS.value):
         with pytest.raises(ValueError, match=r"^x: expected shape \(\.\.\., 2\), got \(3,\)"):
             ask([1.0, 2.0, 3.0])
-        with pytest.raises(ValueError, match="^x: "):
+        with pytest.raises(ValueError, match=r"^x: "):
             ask(1.0)
-        with pytest.raises(TypeError, match="^x: expected real numbers"):
+        with pytest.raises(TypeError, match=r"^x: expected real numbers"):
             ask([1j, 2.0])
     assert LOSS.value(np.zeros((0, 2))).shape == (0,)
     assert LOSS.grad(np.zeros((3, 0, 2))).shape == (3, 0, 2)

@@ -29,7 +29,7 @@ def expected():
     return run(plain).final
 
 
-# --- what may be returned ----------------------------------------------------------------------------------------------
+# --- what may be returned -------------------------------------------------------------------------------------------
 
 
 def padded(x):
@@ -129,7 +129,7 @@ def test_single_precision_run():
     assert ensemble.final.tobytes() == run(plain, dtype="float32").final.tobytes()
 
 
-# --- what must not be returned ----------------------------------------------------------------------------------------
+# --- what must not be returned --------------------------------------------------------------------------------------
 
 WRONG = {
     "transposed": (lambda x: np.ascontiguousarray(x.T), ValueError, r"grad.*shape \(2, \d+\), expected \(\d+, 2\)"),
@@ -224,7 +224,7 @@ def test_wrong_shape_of_every_part(dynamics, options, name):
         optsde.simulate(dynamics, [0.5, 0.3], n_paths=300, t1=0.5, dt=0.05, rng=1, **options)
 
 
-# --- NaN ---------------------------------------------------------------------------------------------------------------
+# --- NaN ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -250,7 +250,7 @@ def test_non_finite_expectation_is_not_divergence():
     assert np.isfinite(ensemble.mean).all()
 
 
-# --- exceptions --------------------------------------------------------------------------------------------------------
+# --- exceptions -----------------------------------------------------------------------------------------------------
 
 
 class MyError(Exception):
@@ -354,7 +354,7 @@ def test_warnings_and_errstate_work_in_a_callback():
         assert run(lambda x: np.log(-1.0 - x * x)).n_diverged == N
 
 
-# --- what is received ---------------------------------------------------------------------------------------------------
+# --- what is received -----------------------------------------------------------------------------------------------
 
 
 def test_what_a_callback_receives():

@@ -40,7 +40,8 @@ int32_t own(ARGS) { for (int64_t i = 0; i < dim; i++) EACH OUT(i) = 0.5 + 0.25 *
 int32_t own_slope(ARGS) { for (int64_t i = 0; i < dim; i++) EACH OUT(i) = 0.5 * X(i); return 0; }
 int32_t coupled(ARGS) { EACH { OUT(0) = 0.5 + 0.25 * X(1) * X(1); OUT(1) = 0.5 + 0.25 * X(0) * X(0); } return 0; }
 int32_t crossed(ARGS) { /* m = 3 */
-    EACH { OUT(0) = 0.5; OUT(1) = 0.25 * X(1); OUT(2) = 0.125; OUT(3) = 0.25 * X(0); OUT(4) = 0.5; OUT(5) = X(0) * X(1); }
+    EACH { OUT(0) = 0.5; OUT(1) = 0.25 * X(1); OUT(2) = 0.125; }
+    EACH { OUT(3) = 0.25 * X(0); OUT(4) = 0.5; OUT(5) = X(0) * X(1); }
     return 0;
 }
 int32_t crossed_slope(ARGS) { /* row (i*3 + j)*2 + k */
@@ -108,7 +109,7 @@ def expected():
     return loss_run(losses.Function(cube, dim=2))
 
 
-# --- every kind of pointer ----------------------------------------------------------------------------------------------
+# --- every kind of pointer ------------------------------------------------------------------------------------------
 
 PROTOTYPE = ctypes.CFUNCTYPE(
     ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p
@@ -184,21 +185,21 @@ def test_null_pointers(library):
 
     nulls = [0, ctypes.c_void_p(None), ctypes.c_void_p(0), PROTOTYPE(), cffi.FFI().NULL]
     for null in nulls:
-        with pytest.raises(ValueError, match="^grad: .*null pointer"):
+        with pytest.raises(ValueError, match=r"^grad: .*null pointer"):
             losses.Compiled(null, dim=2)
-        with pytest.raises(ValueError, match="^value: .*null pointer"):
+        with pytest.raises(ValueError, match=r"^value: .*null pointer"):
             losses.Compiled(library.cube, dim=2, value=null)
-        with pytest.raises(ValueError, match="^factor: .*null pointer"):
+        with pytest.raises(ValueError, match=r"^factor: .*null pointer"):
             noise.Compiled(null, dim=2, kind="full")
-        with pytest.raises(ValueError, match="^jacobian: .*null pointer"):
+        with pytest.raises(ValueError, match=r"^jacobian: .*null pointer"):
             noise.Compiled(library.own, dim=2, kind="diagonal", jacobian=null)
-        with pytest.raises(ValueError, match="^address: .*null pointer"):
+        with pytest.raises(ValueError, match=r"^address: .*null pointer"):
             optsde.compiled(null)
-    with pytest.raises(ValueError, match="null pointer|expected the address"):
+    with pytest.raises(ValueError, match=r"null pointer|expected the address"):
         losses.Compiled(-5, dim=2)
 
 
-# --- every part ---------------------------------------------------------------------------------------------------------
+# --- every part -----------------------------------------------------------------------------------------------------
 
 
 def sgd(law, loss=None):
@@ -244,7 +245,7 @@ def commuting(x):
 
 
 def test_declared_kind_of_compiled_noise_is_checked(library):
-    with pytest.raises(ValueError, match="noise: declared 'diagonal', but entry . .* changes with coordinate ."):
+    with pytest.raises(ValueError, match=r"noise: declared 'diagonal', but entry . .* changes with coordinate ."):
         end(sgd(noise.Compiled(library.coupled, dim=2, kind="diagonal")))
     with pytest.raises(ValueError, match="noise: declared 'commutative', but Wiener processes"):
         end(sgd(noise.Compiled(library.crossed, dim=2, kind="commutative", n_wiener=3)))
@@ -303,7 +304,7 @@ def test_missing_pieces(library):
     for ask, piece in ((loss.value, "value"), (loss.hessian, "hessian")):
         with pytest.raises(ValueError, match=f"^{piece}: "):
             ask([0.0, 0.0])
-    with pytest.raises(ValueError, match="^value: "):
+    with pytest.raises(ValueError, match=r"^value: "):
         loss_run(loss, observe=[optsde.Loss()])
 
 
@@ -327,7 +328,7 @@ def test_any_number_of_paths_and_threads(library, n_paths, threads):
     assert compiled.tobytes() == loss_run(losses.Function(cube, dim=2), **options).tobytes()
 
 
-# --- user data ----------------------------------------------------------------------------------------------------------
+# --- user data ------------------------------------------------------------------------------------------------------
 
 
 def test_user_data(library):
@@ -403,7 +404,7 @@ def test_a_prototype_made_on_the_spot_is_kept_alive():
     np.testing.assert_allclose(ends[0], loss_run(losses.Function(cube, dim=2), n_paths=300), rtol=1e-13)
 
 
-# --- codes --------------------------------------------------------------------------------------------------------------
+# --- codes ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("number", [1, 42, -1, 2**31 - 1, -(2**31)])
@@ -450,7 +451,7 @@ def test_not_a_number_is_divergence(library):
     assert 0 < ensemble.n_diverged < N
 
 
-# --- what does not go with them -----------------------------------------------------------------------------------------
+# --- what does not go with them -------------------------------------------------------------------------------------
 
 
 def test_single_precision_is_refused(library):
@@ -462,7 +463,7 @@ def test_single_precision_is_refused(library):
         optsde.SGD(0.125).discrete(optsde.Problem(losses.Compiled(library.cube, dim=2), noise.Gaussian(1.0))),
     ]
     for each in dynamics:
-        with pytest.raises(ValueError, match="^dtype: compiled functions compute in double, .*'float32'"):
+        with pytest.raises(ValueError, match=r"^dtype: compiled functions compute in double, .*'float32'"):
             optsde.simulate(each, X, **({"steps": 1} if each.time_per_step else RUN), dtype="float32")
 
 
@@ -478,7 +479,7 @@ def test_addresses_do_not_pickle(library):
     assert loss != losses.Compiled(library.scaled, dim=2)
 
 
-# --- numba --------------------------------------------------------------------------------------------------------------
+# --- numba ----------------------------------------------------------------------------------------------------------
 
 
 def point_cube(x, g):
@@ -613,7 +614,7 @@ def test_what_numba_cannot_compile():
     with pytest.raises(numba.errors.NumbaError):
         losses.from_numba(bad, dim=1)
     for wrong in (3, None, "f"):
-        with pytest.raises(TypeError, match="^grad: expected a function of one point"):
+        with pytest.raises(TypeError, match=r"^grad: expected a function of one point"):
             losses.from_numba(wrong, dim=1)
 
 
@@ -627,7 +628,7 @@ def test_without_numba(monkeypatch):
         noise.from_numba(point_own, dim=2, kind="diagonal")
 
 
-# --- threads ------------------------------------------------------------------------------------------------------------
+# --- threads --------------------------------------------------------------------------------------------------------
 
 
 def test_called_without_the_interpreter(library):
