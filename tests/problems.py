@@ -119,12 +119,19 @@ def sgd_moments(h, cov, lr, x0, steps):
 
 
 def ou_moments(rate, diffusion, x0, t):
-    """Mean and covariance of dX = -rate X dt + S dW, S Sᵀ = diffusion, by Van Loan's block exponential."""
+    """Mean and covariance of dX = -rate X dt + S dW, S Sᵀ = diffusion, by Van Loan's block exponential.
+
+    Over a short time, which is then doubled: over a long one the block's growing part would swamp the rest.
+    """
     rate, diffusion = np.atleast_2d(rate), np.atleast_2d(diffusion)
     d = len(rate)
-    block = expm(t * np.block([[rate, diffusion], [np.zeros((d, d)), -rate.T]]))
+    doublings = max(0, int(np.ceil(np.log2(np.abs(rate).sum() * t + 1e-300))))
+    block = expm(t / 2**doublings * np.block([[rate, diffusion], [np.zeros((d, d)), -rate.T]]))
     phi = block[d:, d:].T
-    return phi @ np.atleast_1d(x0), phi @ block[:d, d:]
+    cov = phi @ block[:d, d:]
+    for _ in range(doublings):
+        phi, cov = phi @ phi, cov + phi @ cov @ phi.T
+    return phi @ np.atleast_1d(x0), (cov + cov.T) / 2
 
 
 def ou_stationary(rate, diffusion):

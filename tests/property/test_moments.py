@@ -74,7 +74,9 @@ def check(ens, exact, t=0):
     assert_agrees(ens.cov[t], ens.cov_stderr[t], cov, wrong=wrong, false_alarm=EACH - share)
 
 
-@given(d=dims, seed=seeds, lr=rates, batch=batches, h_shape=shapes, s_shape=shapes, steps=st.sampled_from([1, 2, 17, 60]))
+@given(
+    d=dims, seed=seeds, lr=rates, batch=batches, h_shape=shapes, s_shape=shapes, steps=st.sampled_from([1, 2, 17, 60])
+)
 @fixed
 def test_sgd_transient(d, seed, lr, batch, h_shape, s_shape, steps):
     rng = np.random.default_rng(seed)
@@ -220,7 +222,12 @@ def test_euler_maruyama_and_milstein_of_linear_equations(d, seed, shape, method,
         scale = 1e-5 * (np.abs(mean).max() + np.sqrt(np.trace(cov)) + 1)
         assert_agrees(ens.mean[0], ens.mean_stderr[0], mean, bias=scale, false_alarm=EACH / 2)
         assert_agrees(
-            ens.cov[0], ens.cov_stderr[0] + 1e-6 * np.trace(cov), cov, bias=scale**2, wrong=[1.2 * cov], false_alarm=EACH / 2
+            ens.cov[0],
+            ens.cov_stderr[0] + 1e-6 * np.trace(cov),
+            cov,
+            bias=scale**2,
+            wrong=[1.2 * cov],
+            false_alarm=EACH / 2,
         )
     else:
         check(ens, (mean, cov))

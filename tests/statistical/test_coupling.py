@@ -75,7 +75,7 @@ def test_algorithm_shares_a_finer_path_with_its_equation(noise):
 
 
 def brownian(dim, how):
-    """dX = S dW with S = diag(1, 2, …) or a full factor, as an Ornstein-Uhlenbeck process, SGD, or callbacks."""
+    """DX = S dW with S = diag(1, 2, …) or a full factor, as an Ornstein-Uhlenbeck process, SGD, or callbacks."""
     deviations = np.arange(1.0, dim + 1)
     if how == "ornstein uhlenbeck":
         return optsde.OrnsteinUhlenbeck(0.0, np.zeros(dim), deviations**2)
@@ -120,7 +120,7 @@ def test_steps_see_the_same_path_without_drift(dim, how, method, increments, dty
 
 
 def test_sign_and_size_of_the_shared_noise():
-    # z_k = S (W(t_{k+1}) - W(t_k))/sqrt(time per step), so theta' = theta - lr (grad + z) and the SDE has -sqrt(lr) S dW.
+    # z_k = S (W(t_{k+1}) - W(t_k))/sqrt(time per step): theta' = theta - lr (grad + z), and the SDE has -sqrt(lr) S dW.
     lr, dim = 0.0625, 2
     cov = np.array([[1.0, 0.3], [0.3, 0.5]])
     w = final(optsde.OrnsteinUhlenbeck(0.0, np.zeros(dim), 1.0), np.zeros(dim), t1=lr, dt=lr)

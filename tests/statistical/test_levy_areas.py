@@ -127,10 +127,9 @@ def test_wrong_areas_are_rejected():
         "shuffled": rng.permutation(a),
         "not centred: the increments' product counted twice": a + w[:, 0] * w[:, 1] / 2,
     }
-    for name, mutant in mutants.items():
+    for mutant in mutants.values():
         with pytest.raises(AssertionError):
             check_area(w, mutant, law=True)
-            pytest.fail(f"{name} passes", pytrace=False)
     # Gaussian given w has the conditional variance, but not the fourth moment.
     check_area(w, gaussian, law=False)
     assert_rejected(*mean_and_error(gaussian**4), 5 / 16)

@@ -180,9 +180,7 @@ def derivative_free_excess(n):
 )
 def test_broken_schemes_are_rejected(equation, method):
     name = "milstein" if method == "milstein" else "euler"
-    assert_rejected(
-        *mean_and_error(second_moments(run(equation, 1, method))), triangle(linear_recursion(1, name))
-    )
+    assert_rejected(*mean_and_error(second_moments(run(equation, 1, method))), triangle(linear_recursion(1, name)))
 
 
 @pytest.mark.parametrize("method", ["euler_maruyama", "milstein"])

@@ -19,7 +19,9 @@ VALUE = 0.5 * START @ H @ START
 
 def column_factor(x):
     """A factor of two Wiener processes that depends on the point."""
-    return np.stack([np.stack([x[:, 0], 1 + x[:, 1], x[:, 2] ** 2], 1), np.stack([x[:, 1], x[:, 0], 2 * x[:, 2]], 1)], 2)
+    return np.stack(
+        [np.stack([x[:, 0], 1 + x[:, 1], x[:, 2] ** 2], 1), np.stack([x[:, 1], x[:, 0], 2 * x[:, 2]], 1)], 2
+    )
 
 
 COLUMNS = column_factor(START[None])[0]

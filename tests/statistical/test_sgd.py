@@ -225,9 +225,7 @@ def schedule_equation(lr, order):
         u, slope = 1 / (1 + t), -1 / (1 + t) ** 2
         return -u * x if order == 1 else -(u + lr / 2 * u**2 - lr / 2 * slope) * x
 
-    return optsde.SDE(
-        drift, lambda t, x: np.full_like(x, np.sqrt(lr) / (1 + t)), dim=1, noise="diagonal"
-    )
+    return optsde.SDE(drift, lambda t, x: np.full_like(x, np.sqrt(lr) / (1 + t)), dim=1, noise="diagonal")
 
 
 @pytest.mark.parametrize(("order", "mean", "square"), [(1, 0.5, 0.275), (2, 0.4756147123, 0.2502713955)])
@@ -292,7 +290,7 @@ def test_flow_errors_have_their_orders():
 
 
 def test_wrong_equations_are_rejected():
-    # The checks above, on equations of a user's that are wrong: sign of the drift's coupling, noise without lr, sqrt(2).
+    # The checks above, on a user's wrong equations: sign of the drift's coupling, noise without lr, sqrt(2).
     h, lr, n = TWO_DIM_H, 0.1, 100_000
     factor = np.linalg.cholesky(TWO_DIM_COV)
 
@@ -303,9 +301,7 @@ def test_wrong_equations_are_rejected():
             dim=2,
             noise="commutative",
         )
-        return optsde.simulate(
-            model, TWO_DIM_START, t1=1.0, dt=lr, n_paths=n, rng=21, observe=optsde.Moments(cov=True)
-        )
+        return optsde.simulate(model, TWO_DIM_START, t1=1.0, dt=lr, n_paths=n, rng=21, observe=optsde.Moments(cov=True))
 
     mean, cov = sgd_moments(h, TWO_DIM_COV, lr, TWO_DIM_START, 10)
     right = moments(h, -np.sqrt(lr))

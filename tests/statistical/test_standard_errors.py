@@ -193,7 +193,12 @@ def test_histogram_against_the_exact_gaussian():
         return ((counts - expected) ** 2 / expected).sum()
 
     assert chi2.sf(distance(mean, deviation), BINS + 1) > 1e-6
-    for wrong in ((mean + 0.01, deviation), (mean, deviation * 1.01), (mean, deviation * np.sqrt(2)), (-mean, deviation)):
+    for wrong in (
+        (mean + 0.01, deviation),
+        (mean, deviation * 1.01),
+        (mean, deviation * np.sqrt(2)),
+        (-mean, deviation),
+    ):
         assert chi2.sf(distance(*wrong), BINS + 1) < 1e-12
     # Bins moved by one would show too, and the two ends are not confused.
     p = np.diff(norm(mean, deviation).cdf(result.edges))

@@ -198,9 +198,7 @@ def test_two_temperatures_of_the_equation():
 
 def test_two_temperatures_of_the_algorithm():
     start = optsde.initial.Gaussian(0.0, DISCRETE_VAR)
-    ens = optsde.simulate(
-        optsde.SGD(LR).discrete(two_temperatures()), start, steps=300, n_paths=1_000_000, rng=47
-    )
+    ens = optsde.simulate(optsde.SGD(LR).discrete(two_temperatures()), start, steps=300, n_paths=1_000_000, rng=47)
     assert_agrees(ens.var[0], ens.var_stderr[0], DISCRETE_VAR, bias=1e-9, wrong=[SDE_VAR])
     from_optimum = optsde.simulate(
         optsde.SGD(LR).discrete(two_temperatures()), [0.0, 0.0], steps=600, n_paths=500_000, rng=48
@@ -212,8 +210,6 @@ def test_constant_alpha_of_the_gibbs_form_is_one_half():
     # Var = alpha lr s²/h on a quadratic loss, with alpha = 1/(2 - lr h): never the 1/10 of some lecture slides.
     for lr, alpha in ((0.2, 0.625), (0.1, 0.5555556), (0.05, 0.5263158)):
         problem = optsde.Problem(optsde.losses.Quadratic(2.0, dim=1), optsde.noise.Gaussian(2.25))
-        ens = optsde.simulate(
-            optsde.SGD(lr).discrete(problem), 0.0, steps=round(12 / lr), n_paths=1_000_000, rng=49
-        )
+        ens = optsde.simulate(optsde.SGD(lr).discrete(problem), 0.0, steps=round(12 / lr), n_paths=1_000_000, rng=49)
         scale = lr * 2.25 / 2.0
         assert_agrees(ens.var / scale, ens.var_stderr / scale, alpha, bias=1e-7, wrong=[0.5, 0.1, 1.0])

@@ -84,16 +84,20 @@ A_SCALAR = np.array([[-0.3, 0.4], [-0.4, -0.3]])
 
 
 def linear(a, bs, kind, jacobian=1.0):
-    """dX = A X dt + Σ B_j X dW_j."""
+    """The linear equation dX = A X dt + Σ B_j X dW_j."""
     bs = np.asarray(bs)
     derivative = np.moveaxis(bs, 0, 1)
+
+    def slopes(x):
+        return np.broadcast_to(jacobian * derivative, (len(x), *derivative.shape))
+
     return sde(
         lambda x: x @ a.T,
         lambda x: np.stack([x @ b.T for b in bs], axis=2),
         len(a),
         kind,
         n_wiener=len(bs),
-        jacobian=None if jacobian is None else lambda x: np.broadcast_to(jacobian * derivative, (len(x), *derivative.shape)),
+        jacobian=None if jacobian is None else slopes,
     )
 
 
@@ -128,16 +132,17 @@ ADDITIVE = optsde.losses.Quartic(a=1.0, b=0.5, dim=2)
 FULL_COV = np.array([[1.0, 0.4], [0.4, 0.6]])
 RATE = np.array([[1.0, 0.8], [-0.5, 1.5]])
 
+NOISELESS = optsde.Problem(optsde.losses.ScalarFactorization(), optsde.noise.Zero())
+BOWL = optsde.losses.Quadratic([[1.0, 0.4], [0.4, 2.0]])
+
 CASES = {
-    "none": [Case(optsde.SGD(0.5).flow(optsde.Problem(optsde.losses.ScalarFactorization(), optsde.noise.Zero())), (2.0, 0.3))],
+    "none": [Case(optsde.SGD(0.5).flow(NOISELESS), (2.0, 0.3))],
     "additive_diagonal": [
         Case(optsde.Langevin(ADDITIVE, 0.5, mobility=[1.0, 2.0]), (1.0, -0.5), n_wiener=2),
         Case(optsde.OrnsteinUhlenbeck([1.0, 2.0], [0.5, 0.0], [1.0, 0.5]), (1.0, -0.5), n_wiener=2),
     ],
     "additive_full": [
-        Case(
-            optsde.SGD(0.5).sde(optsde.Problem(ADDITIVE, optsde.noise.Gaussian(FULL_COV))), (1.0, -0.5), n_wiener=2
-        ),
+        Case(optsde.SGD(0.5).sde(optsde.Problem(ADDITIVE, optsde.noise.Gaussian(FULL_COV))), (1.0, -0.5), n_wiener=2),
         Case(optsde.OrnsteinUhlenbeck(RATE, [0.5, 0.0], FULL_COV), (1.0, -0.5), n_wiener=2),
     ],
     "diagonal": [
@@ -153,9 +158,7 @@ CASES = {
     "diagonal_coupled": [
         Case(coupled(None), (0.3, -0.4)),
         Case(
-            optsde.SGD(0.5).sde(
-                optsde.Problem(optsde.losses.Quadratic([[1.0, 0.4], [0.4, 2.0]]), optsde.noise.LossScaled(2.0, floor=0.1))
-            ),
+            optsde.SGD(0.5).sde(optsde.Problem(BOWL, optsde.noise.LossScaled(2.0, floor=0.1))),
             (1.0, -0.5),
         ),
     ],
@@ -173,16 +176,10 @@ CASES = {
         for bs in (BS_COMMUTATIVE, BS_COMMUTATIVE[:1])
         for j in (1.0, None)
     ],
-    "full": [
-        Case(linear(A_FULL, BS_FULL, "full", j), (1.0, 0.5), n_wiener=2) for j in (1.0, None)
-    ]
+    "full": [Case(linear(A_FULL, BS_FULL, "full", j), (1.0, 0.5), n_wiener=2) for j in (1.0, None)]
     + [
         Case(
-            optsde.SGD(0.5).sde(
-                optsde.Problem(
-                    optsde.losses.Quadratic([[1.0, 0.4], [0.4, 2.0]]), optsde.noise.LossScaled(2 * FULL_COV, floor=0.1)
-                )
-            ),
+            optsde.SGD(0.5).sde(optsde.Problem(BOWL, optsde.noise.LossScaled(2 * FULL_COV, floor=0.1))),
             (1.0, -0.5),
         )
     ],
@@ -285,7 +282,7 @@ def test_strong_order(method, kind, index):
     assert errors[-1] > 1e-10
 
 
-@pytest.mark.parametrize("kind", ["additive_diagonal", "additive_full", "diagonal", "diagonal_coupled", "scalar", "commutative", "full"])
+@pytest.mark.parametrize("kind", optsde.methods()["milstein"].noise_kinds)
 def test_methods_converge_to_one_solution(kind):
     # Where no solution is known in closed form the slope is against the method itself; here against another method.
     for case in CASES[kind]:
@@ -298,9 +295,7 @@ def test_methods_converge_to_one_solution(kind):
 def test_iterated_integrals_belong_to_the_path():
     # Y = ∫ X dW2 with X = W1: the left-point sum on the grid of the Wiener path misses Σ I_(1,2) of its cells,
     # whose mean square is exactly T wiener_dt/2.
-    equation = sde(
-        lambda x: 0 * x, lambda x: np.stack([np.ones(len(x)), x[:, 0]], axis=1), 2, "diagonal_coupled"
-    )
+    equation = sde(lambda x: 0 * x, lambda x: np.stack([np.ones(len(x)), x[:, 0]], axis=1), 2, "diagonal_coupled")
     cell = 2.0**-6
     n = 100_000
     kwargs = {"paths": n, "wiener_dt": cell}
@@ -363,7 +358,7 @@ def test_own_milstein_has_its_order():
         {"noise": np.sqrt(0.5)},
         {"ito": 0.0},
     ],
-    ids=["no half", "no correction", "sign of the correction", "sign of the noise", "sqrt(2)", "sqrt(1/2)", "Stratonovich"],
+    ids=["no half", "no correction", "its sign", "sign of the noise", "sqrt(2)", "sqrt(1/2)", "Stratonovich"],
 )
 def test_broken_milstein_fails(broken):
     case = CASES["commutative"][0]
@@ -404,9 +399,9 @@ def test_milstein_with_false_derivatives_fails(kind, factor):
 def test_false_declaration_of_commutativity_is_refused():
     with pytest.raises(ValueError, match="do not commute"):
         final(linear(A_FULL, BS_FULL, "commutative"), (1.0, 0.5), 0.125, "milstein")
+    false = optsde.SDE(lambda t, x: -x, coupled(None).diffusion, dim=2, noise="diagonal")
     with pytest.raises(ValueError, match="diagonal_coupled"):
-        b = coupled(None).diffusion
-        final(optsde.SDE(lambda t, x: -x, b, dim=2, noise="diagonal"), (0.3, -0.4), 0.125, "milstein")
+        final(false, (0.3, -0.4), 0.125, "milstein")
 
 
 def test_exact_solutions_reject_wrong_noise():
