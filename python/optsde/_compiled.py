@@ -79,6 +79,10 @@ class CompiledFunction(Description):
             )
         self._set(address=address_of(name, function), user_data=data_address, keep_alive=(pointer, data, keep_alive))
 
+    def native(self) -> dict[str, int]:
+        """What the native module needs to call it."""
+        return {"address": self.address, "user_data": self.user_data}
+
     def _value(self) -> tuple[Any, ...]:
         return type(self), self.address, self.user_data
 

@@ -17,14 +17,13 @@ __version__: str
 #        {"kind": "rosenbrock" | "rastrigin" | "styblinski_tang", "dim": int}
 #        {"kind": "mueller_brown"}   {"kind": "scalar_factorization"}
 #        {"kind": "function", "dim": int, "grad": f, "value": f | None, "hessian": f | None, "third": f | None}
-#        {"kind": "compiled", "dim": int, "grad": int, "value": int | None, "user_data": int}      (addresses)
+#        {"kind": "compiled", "dim": int, "grad": c, "value": c | None}, where c = {"address": int, "user_data": int}
 # noise: {"kind": "zero", "dim": int}
 #        {"kind": "gaussian_diagonal", "cov": (d,)}     {"kind": "gaussian_full", "cov": (d, d)}
 #        {"kind": "affine_diagonal", "base": (d,), "slope": (d,), "center": (d,)}
 #        {"kind": "loss_scaled", "cov": (d,) or (d, d), "floor": float}
 #        {"kind": "function", "dim": int, "noise_kind": str, "n_wiener": int, "factor": f, "jacobian": f | None}
-#        {"kind": "compiled", "dim": int, "noise_kind": str, "n_wiener": int, "factor": int, "jacobian": int | None,
-#         "user_data": int}
+#        {"kind": "compiled", "dim": int, "noise_kind": str, "n_wiener": int, "factor": c, "jacobian": c | None}
 # dynamics:
 #        {"kind": "sgd_sde", "loss": loss, "noise": noise, "batch_size": int, "lr": float}
 #        {"kind": "sgd_discrete", "loss": ..., "noise": ..., "batch_size": int, "lr": float}
@@ -32,7 +31,7 @@ __version__: str
 #        {"kind": "langevin", "loss": loss, "temperature": float, "mobility": (d,)}
 #        {"kind": "ornstein_uhlenbeck", "a": (d, d) or (d,), "mean": (d,), "cov": (d, d) or (d,)}
 #        {"kind": "sde", "dim": int, "noise_kind": str, "n_wiener": int,
-#         "drift": f | {"address": int, "user_data": int}, "diffusion": the same, "jacobian": the same or None}
+#         "drift": f | c, "diffusion": the same, "jacobian": the same or None}
 # Python callbacks take a read-only (n, d) array (for "sde": t first) and return what api.md says; the native side checks
 # shape and dtype of every return and raises ValueError/TypeError naming the callback.
 
@@ -97,7 +96,7 @@ def simulate(plan: dict[str, Any], poll: Callable[[int], None] | None) -> dict[s
     result:
       complete: bool; n_diverged: int; first_divergence: (path, step) | None; bad_steps: int64 array (one for each diverged
       path: its first bad step) and bad_paths: int64 array; path_index: int64 array of finished paths, None when complete;
-      wall_time: float; threads: int; path_steps: int
+      wall_time: float; threads: int; simd: str; path_steps: int
       observers: list, one dict for each observer asked:
          final:       {"values": (b - a, d)} (only the finished paths' rows, in path order)
          paths:       {"values": (T, k, d)}

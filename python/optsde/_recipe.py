@@ -98,8 +98,8 @@ class Recipe(Description):
 
     def run(self, poll: Callable[[int], None] | None) -> dict[str, Any]:
         """Runs the plan; the raw results count steps of the recipe's dt."""
-        raw = _core.simulate(self.plan(), poll)
-        raw["bad_steps"] = -(-raw["bad_steps"] // self._cells_per_plan_step)
-        raw["path_steps"] = raw["path_steps"] // self._cells_per_plan_step
-        raw["simd"] = _core.info()["simd"]
+        cells = self._cells_per_plan_step
+        raw = _core.simulate(self.plan(), None if poll is None else lambda done: poll(done // cells))
+        raw["bad_steps"] = -(-raw["bad_steps"] // cells)
+        raw["path_steps"] = raw["path_steps"] // cells
         return raw

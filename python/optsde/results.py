@@ -100,7 +100,7 @@ def moments_result(t: FloatArray, step: IntArray, stats: dict[str, Any]) -> Mome
     Var(s²) = (μ4 - σ⁴ (n-3)/(n-1))/n; likewise the variance of a sample covariance, from Σ (xi-mi)²(xj-mj)².
     """
     n = np.asarray(stats["n"], dtype=np.float64)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         # One path has no variance, and no path no mean: NaN, not 0 and not an error.
         some = np.where(n > 0.0, n, np.nan)[:, None]
         more = np.where(n > 1.0, n - 1.0, np.nan)[:, None]
@@ -143,7 +143,7 @@ def histogram_result(
         counts, under, over = counts[:, 0], under[:, 0], over[:, 0]
     total = (counts.sum(axis=-1) + under + over)[..., None].astype(np.float64)
     width = np.diff(edges)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         share = counts / total
         return HistogramResult(
             t=t,

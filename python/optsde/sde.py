@@ -23,7 +23,7 @@ def _part(name: str, function: Any) -> None:
 
 def _native(part: Part | None) -> Any:
     if isinstance(part, CompiledFunction):
-        return {"address": part.address, "user_data": part.user_data}
+        return part.native()
     return part
 
 

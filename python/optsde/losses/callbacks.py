@@ -149,9 +149,8 @@ class Compiled(Loss):
         return {
             "kind": "compiled",
             "dim": self.dim,
-            "grad": self._grad.address,
-            "value": None if self._value_function is None else self._value_function.address,
-            "user_data": self._grad.user_data,
+            "grad": self._grad.native(),
+            "value": None if self._value_function is None else self._value_function.native(),
         }
 
     def _require(self, piece: str, reason: str) -> None:

@@ -140,9 +140,8 @@ class Compiled(Noise):
             "dim": dim,
             "noise_kind": self.kind,
             "n_wiener": self.n_wiener,
-            "factor": self.factor.address,
-            "jacobian": None if self.jacobian is None else self.jacobian.address,
-            "user_data": self.factor.user_data,
+            "factor": self.factor.native(),
+            "jacobian": None if self.jacobian is None else self.jacobian.native(),
         }
 
     @property

@@ -1,7 +1,7 @@
 //! Prints what a random number costs: nanoseconds each, one thread, buffer in the first-level cache.
 
 use optsde_core::lanes::{available, with_isa};
-use optsde_core::rng::{Address, Tag, fill_normals, fill_normals_f32, fill_signs, fill_uniforms};
+use optsde_core::rng::{Address, Tag, fill_normals, fill_normals_f32, fill_sign_words, fill_uniforms};
 use std::hint::black_box;
 use std::time::Instant;
 
@@ -45,8 +45,9 @@ fn main() {
             let f32s = time(numbers, |q| fill_normals(address, q..q + 4, 0.01, WIDTH, black_box(&mut narrow.0)));
             let mixed = time(numbers, |q| fill_normals_f32(address, q..q + 4, 0.01, WIDTH, black_box(&mut wide.0)));
             let uniforms = time(numbers, |q| fill_uniforms(address, q..q + 8, WIDTH, black_box(&mut wide.0)));
-            let signs64 = time(128 * 32, |q| fill_signs(address, q..q + 1, 0..128, 0.1, 32, black_box(&mut wide.0)));
-            let signs32 = time(128 * 64, |q| fill_signs(address, q..q + 1, 0..128, 0.1, 64, black_box(&mut narrow.0)));
+            let words = 4 * 32 * WIDTH;
+            let signs64 = time(words, |q| fill_sign_words(address, q..q + 1, WIDTH, black_box(&mut wide.0)));
+            let signs32 = time(words, |q| fill_sign_words(address, q..q + 1, WIDTH, black_box(&mut narrow.0)));
             println!("{:9} {f64s:7.3} {f32s:7.3} {mixed:7.3} {uniforms:9.3} {signs64:8.4} {signs32:8.4}", isa.name());
         });
     }

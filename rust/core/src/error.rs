@@ -26,6 +26,12 @@ pub enum Error {
     /// An exception of a user's callback, carried through unchanged.
     #[error(transparent)]
     Foreign(Box<dyn std::error::Error + Send + Sync>),
+    /// A worker broke down: a defect of this library, not of its caller.
+    #[error("a defect of optsde, please report it: {message}")]
+    Defect {
+        /// What the worker said.
+        message: String,
+    },
     /// The run was asked to stop.
     #[error("interrupted")]
     Interrupted,

@@ -1,10 +1,25 @@
 //! The generator against its known answers, against slow scalar code, and between instruction sets.
 
-use optsde_core::lanes::{available, with_isa};
+use optsde_core::lanes::{Real, available, with_isa};
 use optsde_core::rng::{
-    Address, Tag, fill_normals, fill_normals_f32, fill_signs, fill_uniforms, normal_at, normal_f32_at,
-    normals_per_block, philox4x32_10, sign_at,
+    Address, SIGN_ROWS, SignRows, Tag, fill_normals, fill_normals_f32, fill_sign_words, fill_uniforms, normal_at,
+    normal_f32_at, normals_per_block, philox4x32_10, sign_at,
 };
+use std::ops::Range;
+
+/// Rows `rows` of the signs of `blocks`, times `scale`.
+fn fill_signs<T: Real>(
+    address: Address,
+    blocks: Range<u64>,
+    rows: Range<usize>,
+    scale: f64,
+    width: usize,
+    out: &mut [T],
+) {
+    let mut words = vec![T::default(); (blocks.end - blocks.start) as usize * SIGN_ROWS * width];
+    fill_sign_words(address, blocks, width, &mut words);
+    SignRows { words: &words, first: rows.start, scale, width }.unpack(&mut out[..rows.len() * width]);
+}
 
 /// First paths, block numbers: plain, unaligned, across 2^32, far up.
 const PLACES: [(u64, u64); 6] = [

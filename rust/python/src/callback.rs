@@ -113,7 +113,14 @@ impl PythonFunction {
     fn convert<'py, T: Shared>(&self, answer: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyArrayDyn<T>>> {
         let py = answer.py();
         let numpy = py.import("numpy")?;
-        let array = numpy.call_method1("asarray", (answer,))?;
+        let array = numpy.call_method1("asarray", (answer,)).map_err(|error| {
+            let message = format!("{}: the callback returned no array: {}", self.name, error.value(py));
+            if error.is_instance_of::<PyTypeError>(py) {
+                PyTypeError::new_err(message)
+            } else {
+                PyValueError::new_err(message)
+            }
+        })?;
         let dtype = array.getattr("dtype")?;
         let kind: String = dtype.getattr("kind")?.extract()?;
         if !matches!(kind.as_str(), "f" | "i" | "u" | "b") {

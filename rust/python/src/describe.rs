@@ -81,7 +81,7 @@ enum Takes {
     TimeAndState,
 }
 
-/// A function of a description: a Python callable, an address beside `user_data`, or a dict of both. None where absent.
+/// A function of a description: a Python callable, or a dict of an address and user data. None where absent.
 fn function<T: RunElement>(
     dict: &Bound<'_, PyDict>,
     key: &'static str,
@@ -90,8 +90,6 @@ fn function<T: RunElement>(
     let Some(value) = dict.get_item(key)?.filter(|value| !value.is_none()) else { return Ok(None) };
     let (address, user_data) = if let Ok(compiled) = value.cast::<PyDict>() {
         (entry::<usize>(compiled, "address")?, entry::<usize>(compiled, "user_data")?)
-    } else if let Ok(address) = value.extract::<usize>() {
-        (address, entry::<usize>(dict, "user_data")?)
     } else {
         let function = value.unbind();
         return Ok(Some(match takes {

@@ -19,6 +19,7 @@ pub fn to_python(error: Error) -> PyErr {
             Err(other) => PyRuntimeError::new_err(other.to_string()),
         },
         Error::Callback { code } => CallbackError::new_err(code),
+        Error::Defect { .. } => PyRuntimeError::new_err(error.to_string()),
         Error::Interrupted => PyRuntimeError::new_err("the run was interrupted"),
         Error::Invalid { .. } | Error::Missing { .. } => PyValueError::new_err(error.to_string()),
     }

@@ -107,16 +107,19 @@ fn on_block<'py>(
     f: impl FnOnce(&[f64], &mut [f64], Span) -> optsde_core::error::Result<()>,
 ) -> Answer<'py> {
     let x = x.as_array();
+    let rows: usize = shape.iter().product();
+    let shape: Vec<usize> = std::iter::once(x.nrows()).chain(shape.iter().copied()).collect();
+    if x.nrows() == 0 {
+        return PyArray1::from_vec(py, Vec::new()).reshape(shape);
+    }
     let span = Span::of(x.nrows());
     let mut block = vec![0.0; x.ncols() * span.width];
     for (i, column) in x.columns().into_iter().enumerate() {
         block[i * span.width..].iter_mut().zip(column).for_each(|(to, from)| *to = *from);
     }
-    let rows: usize = shape.iter().product();
     let mut out = vec![0.0; rows * span.width];
     f(&block, &mut out, span).map_err(to_python)?;
     let points = (0..span.n).flat_map(|p| (0..rows).map(move |r| r * span.width + p)).map(|k| out[k]).collect();
-    let shape: Vec<usize> = std::iter::once(span.n).chain(shape.iter().copied()).collect();
     PyArray1::from_vec(py, points).reshape(shape)
 }
 

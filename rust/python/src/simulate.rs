@@ -6,6 +6,7 @@ use crate::errors::to_python;
 use crate::stats;
 use numpy::{PyArray1, PyArrayMethods, PyReadonlyArray1};
 use optsde_core::ensemble::{Control, Outcome, Plan, run};
+use optsde_core::lanes::isa;
 use optsde_core::observe::{FunctionalMoments, Histogram, LossValue, Moments, Observer, Snapshots};
 use optsde_core::scheme::{EulerMaruyama, Stepper, stepper};
 use optsde_core::wiener::{Grid, Increments};
@@ -171,6 +172,7 @@ fn typed<'py, T: RunElement>(dict: &Bound<'py, PyDict>, poll: Option<Py<PyAny>>)
     }
     result.set_item("wall_time", wall_time)?;
     result.set_item("threads", outcome.threads)?;
+    result.set_item("simd", isa().name())?;
     result.set_item("path_steps", finished().count() as u64 * sizes.n_steps)?;
     let list = PyList::empty(py);
     for watch in watches {

@@ -92,6 +92,7 @@ impl<'a, T: Element> Worker<'a, T> {
         let plan = self.plan;
         let block = Block { first_path: first, span, alive: &self.alive };
         let x = &mut self.x[..plan.stepper.dim() * span.width];
+        let scratch = &mut self.scratch[..plan.stepper.scratch_rows() * span.width];
         plan.initial.fill(plan.key, first, span.n, span.width, x)?;
         self.noise.start_block(first, span.width);
         if record {
@@ -119,7 +120,8 @@ impl<'a, T: Element> Worker<'a, T> {
             if self.control.is_stopped() {
                 return Err(Error::Interrupted);
             }
-            if k - reported >= REPORT {
+            // Steps taken a second time were reported the first time.
+            if k - reported >= REPORT && !watch {
                 self.control.advance((k - reported) * span.n as u64);
                 reported = k;
             }
@@ -132,11 +134,13 @@ impl<'a, T: Element> Worker<'a, T> {
             } else {
                 let (dw, iterated, residuals) = self.noise.step(plan.first_step + k, last);
                 let step = Step { t: plan.time(k), h: plan.grid.h, dw, iterated, residuals, span };
-                plan.stepper.step(&step, x, &mut self.scratch)?;
+                plan.stepper.step(&step, x, scratch)?;
                 k += 1;
             }
         }
-        self.control.advance((plan.n_steps - reported) * span.n as u64);
+        if !watch {
+            self.control.advance((plan.n_steps - reported) * span.n as u64);
+        }
         Ok(())
     }
 }

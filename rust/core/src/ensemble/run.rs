@@ -71,12 +71,21 @@ pub fn run<T: Element>(plan: &Plan<T>, threads: usize, control: &Control, poll: 
     } else {
         let (desk, door) = Desk::new();
         std::thread::scope(|scope| {
-            for _ in 0..threads {
+            let worker = |_| {
                 let door = door.clone();
-                scope.spawn(|| door.open(|| work(&|| ())));
-            }
+                scope.spawn(|| door.open(|| work(&|| ())))
+            };
+            let workers: Vec<_> = (0..threads).map(worker).collect();
             drop(door);
             desk.attend(POLL, poll);
+            // The scope would wait for the closures alone; a joined thread is gone from the system too.
+            for worker in workers {
+                if let Err(panic) = worker.join() {
+                    let said = panic.downcast_ref::<String>().map(String::as_str);
+                    let message = said.or(panic.downcast_ref::<&str>().copied()).unwrap_or("a worker broke down");
+                    control.fail(Error::Defect { message: message.to_owned() });
+                }
+            }
         });
     }
 

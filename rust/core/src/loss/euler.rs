@@ -5,6 +5,7 @@
 
 use crate::block::Span;
 use crate::lanes::{Kernel, Number, Real, Simd, Vector, dispatch};
+use crate::rng::{Drawn, SignRows, signed};
 
 /// A gradient whose components depend on their own coordinate alone.
 pub(super) trait Separable {
@@ -20,7 +21,7 @@ pub struct EulerSteps<'a, T> {
     /// Deviations of the noise, with their sign.
     pub deviations: &'a [f64],
     /// Increments.
-    pub dw: &'a [T],
+    pub dw: Drawn<'a, T>,
     /// Steps.
     pub count: usize,
 }
@@ -30,42 +31,105 @@ const TOGETHER: usize = 8;
 
 /// Advances all rows of `x`.
 pub(super) fn euler<T: Real>(loss: &impl Separable, steps: EulerSteps<'_, T>, x: &mut [T], span: Span) {
-    let d = steps.deviations.len();
-    assert!(x.len() >= d * span.width && steps.dw.len() >= steps.count * d * span.width);
-    dispatch(Advance { loss, steps, x, width: span.width });
+    let (d, width) = (steps.deviations.len(), span.width);
+    let rows = steps.count * d;
+    assert!(x.len() >= d * width);
+    match steps.dw {
+        Drawn::Rows(dw) => {
+            assert!(dw.len() >= rows * width);
+            dispatch(Advance { loss, steps, dw: Ready { dw, width }, x, width });
+        }
+        Drawn::Signs(dw) => {
+            assert!(dw.holds(rows) && dw.width == width);
+            dispatch(Advance { loss, steps, dw, x, width });
+        }
+    }
 }
 
-struct Advance<'a, L, T> {
+/// Rows of increments.
+trait Source<T: Real>: Copy {
+    /// What locates a row.
+    type Row: Copy;
+    fn row(&self, r: usize) -> Self::Row;
+    /// The vector of a row at lane `p`; `scale` is the magnitude of signs.
+    ///
+    /// # Safety
+    /// The row must be there, and hold a vector at `p`.
+    unsafe fn load<V: Vector<Elem = T>>(row: Self::Row, p: usize, scale: V) -> V;
+    /// The magnitude of signs.
+    fn scale(&self) -> f64;
+}
+
+#[derive(Clone, Copy)]
+struct Ready<'a, T> {
+    dw: &'a [T],
+    width: usize,
+}
+
+impl<T: Real> Source<T> for Ready<'_, T> {
+    type Row = *const T;
+    #[inline(always)]
+    fn row(&self, r: usize) -> *const T {
+        self.dw.as_ptr().wrapping_add(r * self.width)
+    }
+    #[inline(always)]
+    unsafe fn load<V: Vector<Elem = T>>(row: *const T, p: usize, _scale: V) -> V {
+        // SAFETY: the caller's.
+        unsafe { V::load(row.add(p)) }
+    }
+    fn scale(&self) -> f64 {
+        1.0
+    }
+}
+
+impl<T: Real> Source<T> for SignRows<'_, T> {
+    type Row = (*const T, u32);
+    #[inline(always)]
+    fn row(&self, r: usize) -> (*const T, u32) {
+        self.locate(r)
+    }
+    #[inline(always)]
+    unsafe fn load<V: Vector<Elem = T>>((words, shift): (*const T, u32), p: usize, scale: V) -> V {
+        // SAFETY: the caller's.
+        unsafe { signed(words.add(p), shift, scale) }
+    }
+    fn scale(&self) -> f64 {
+        self.scale
+    }
+}
+
+struct Advance<'a, L, D, T> {
     loss: &'a L,
     steps: EulerSteps<'a, T>,
+    dw: D,
     x: &'a mut [T],
     width: usize,
 }
 
-impl<L: Separable, T: Real> Kernel for Advance<'_, L, T> {
+impl<L: Separable, T: Real, D: Source<T>> Kernel for Advance<'_, L, D, T> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self) {
-        let Self { loss, steps, x, width } = self;
+        let Self { loss, steps, dw, x, width } = self;
         let d = steps.deviations.len();
         let c = <T::V<S>>::constant(steps.c);
+        let scale = <T::V<S>>::constant(dw.scale());
+        let lanes = <T::V<S> as Vector>::LANES;
         for (i, s) in steps.deviations.iter().enumerate() {
             let s = <T::V<S>>::constant(*s);
-            let lanes = <T::V<S> as Vector>::LANES;
             let mut p = 0;
-            // SAFETY: `euler` checked the lengths; the width is a multiple of the lanes.
+            // SAFETY: `euler` checked that all rows are there; the width is a multiple of the lanes.
             unsafe {
                 let row = x.as_mut_ptr().add(i * width);
-                let dw = steps.dw.as_ptr().add(i * width);
                 while p + TOGETHER * lanes <= width {
                     let mut v: [T::V<S>; TOGETHER] = [c; TOGETHER];
                     for (u, v) in v.iter_mut().enumerate() {
                         *v = <T::V<S>>::load(row.add(p + u * lanes));
                     }
                     for k in 0..steps.count {
-                        let w = dw.add(k * d * width + p);
+                        let dw = dw.row(k * d + i);
                         for (u, v) in v.iter_mut().enumerate() {
-                            let w = <T::V<S>>::load(w.add(u * lanes));
+                            let w = D::load(dw, p + u * lanes, scale);
                             *v = s.mul_add(w, c.mul_add(loss.slope(i, *v), *v));
                         }
                     }
@@ -77,7 +141,7 @@ impl<L: Separable, T: Real> Kernel for Advance<'_, L, T> {
                 while p < width {
                     let mut v = <T::V<S>>::load(row.add(p));
                     for k in 0..steps.count {
-                        let w = <T::V<S>>::load(dw.add(k * d * width + p));
+                        let w = D::load(dw.row(k * d + i), p, scale);
                         v = s.mul_add(w, c.mul_add(loss.slope(i, v), v));
                     }
                     v.store(row.add(p));

@@ -6,10 +6,13 @@
 
 mod normal;
 mod philox;
+mod signs;
 
 pub use philox::philox4x32_10;
+pub(crate) use signs::signed;
+pub use signs::{SIGN_ROWS, SignRows, fill_sign_words};
 
-use crate::lanes::{Bits, Bits64, Float, Kernel, Real, Simd, Vector, dispatch};
+use crate::lanes::{Bits, Bits64, Kernel, Real, Simd, Vector, dispatch};
 use philox::{BlockPart, Keys, PathPart};
 use std::any::TypeId;
 use std::ops::Range;
@@ -67,6 +70,15 @@ impl Address {
     fn second_word(&self, q: u64) -> u32 {
         (q >> 32) as u32 & 0x00ff_ffff | u32::from(self.tag.0) << 24
     }
+}
+
+/// Rows of random numbers, ready or still packed.
+#[derive(Clone, Copy, Debug)]
+pub enum Drawn<'a, T> {
+    /// The numbers.
+    Rows(&'a [T]),
+    /// Signs times a constant.
+    Signs(SignRows<'a, T>),
 }
 
 /// How many normals one block holds: 2 for `f64`, 4 for `f32`.
@@ -280,65 +292,6 @@ impl Emit for Uniforms {
     }
 }
 
-/// The rows of a fill of signs that come from one word, and the bit of the last of them.
-#[inline(always)]
-fn sign_rows(rows: &Range<usize>, block: usize, word: usize) -> Option<(Range<usize>, u32)> {
-    let base = 128 * block + 32 * word;
-    let (low, high) = (rows.start.max(base), rows.end.min(base + 32));
-    (low < high).then(|| (low - rows.start..high - rows.start, (high - 1 - base) as u32))
-}
-
-struct Signs64 {
-    out: Rows<f64>,
-    rows: Range<usize>,
-    scale: f64,
-}
-
-impl Emit for Signs64 {
-    const EVEN_ODD: bool = false;
-    #[inline(always)]
-    fn emit<S: Simd>(&mut self, block: usize, lane: usize, words: [[S::U64; 4]; 2]) {
-        let (scale, top) = (S::F64::splat(self.scale).to_bits(), S::U64::splat(1 << 63));
-        for (i, (a, b)) in words[0].into_iter().zip(words[1]).enumerate() {
-            let Some((rows, bit)) = sign_rows(&self.rows, block, i) else { continue };
-            let (mut a, mut b) = (a.shift_left(63 - bit), b.shift_left(63 - bit));
-            // from the last row back, so that doubling brings up the next bit
-            for row in rows.rev() {
-                let at = self.out.at(row, lane);
-                // SAFETY: `row` is one of the rows asked for, and `lane` starts a whole group of lanes.
-                unsafe {
-                    S::F64::from_bits(scale.xor_masked(a, top)).store(at);
-                    S::F64::from_bits(scale.xor_masked(b, top)).store(at.add(S::F64::LANES));
-                }
-                (a, b) = (a.add_wrap(a), b.add_wrap(b));
-            }
-        }
-    }
-}
-
-struct Signs32 {
-    out: Rows<f32>,
-    rows: Range<usize>,
-    scale: f32,
-}
-
-impl Emit for Signs32 {
-    const EVEN_ODD: bool = true;
-    #[inline(always)]
-    fn emit<S: Simd>(&mut self, block: usize, lane: usize, words: [[S::U64; 4]; 2]) {
-        let (scale, top) = (S::F32::splat(self.scale).to_bits(), S::U32::splat(1 << 31));
-        for (i, (even, odd)) in words[0].into_iter().zip(words[1]).enumerate() {
-            let Some((rows, bit)) = sign_rows(&self.rows, block, i) else { continue };
-            let mut word = S::interleave(even, odd).shift_left(31 - bit);
-            for row in rows.rev() {
-                // SAFETY: `row` is one of the rows asked for, and `lane` starts a whole group of lanes.
-                unsafe { S::F32::from_bits(scale.xor_masked(word, top)).store(self.out.at(row, lane)) };
-                word = word.add_wrap(word);
-            }
-        }
-    }
-}
-
 /// The same slice under its own type, if `T` is `U`.
 fn same<T: 'static, U: 'static>(out: &mut [T]) -> Option<&mut [U]> {
     // SAFETY: the two types are one.
@@ -392,30 +345,6 @@ fn f32_variance(variance: f64) -> (f32, f64) {
     ((variance / root / root) as f32, root)
 }
 
-/// Writes random signs times `scale`. A block has 128 rows: row i is bit i % 32 of word i / 32, a set bit meaning minus.
-/// Of the rows of all `blocks`, those in `rows` are written.
-///
-/// # Panics
-/// If `out` is too small, the width no multiple of 16 or the rows not within the blocks.
-pub fn fill_signs<T: Real>(
-    address: Address,
-    blocks: Range<u64>,
-    rows: Range<usize>,
-    scale: f64,
-    width: usize,
-    out: &mut [T],
-) {
-    let count = blocks.end.saturating_sub(blocks.start);
-    assert!(rows.end as u64 <= count.saturating_mul(128), "no such rows");
-    if let Some(out) = same::<T, f64>(out) {
-        let out = Rows::new(out, rows.len() as u64, width);
-        dispatch(Generate { address, blocks, width, emit: Signs64 { out, rows, scale } });
-    } else if let Some(out) = same::<T, f32>(out) {
-        let out = Rows::new(out, rows.len() as u64, width);
-        dispatch(Generate { address, blocks, width, emit: Signs32 { out, rows, scale: scale as f32 } });
-    }
-}
-
 /// Writes uniforms in (0, 1), those numbered 2q and 2q + 1 for q in `blocks`, one row of `width` lanes for each.
 ///
 /// # Panics
@@ -459,7 +388,7 @@ pub fn normal_f32_at(address: Address, index: u64) -> f64 {
     }
 }
 
-/// Sign number `index` of path `first_path`, by other means than [`fill_signs`]; for tests.
+/// Sign number `index` of path `first_path`, by other means than [`fill_sign_words`]; for tests.
 pub fn sign_at(address: Address, index: u64) -> f64 {
     let word = address.words(index / 128, 0)[(index % 128 / 32) as usize];
     if word >> (index % 32) & 1 == 1 { -1.0 } else { 1.0 }

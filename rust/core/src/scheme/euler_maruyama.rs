@@ -9,6 +9,7 @@ use crate::lanes::Real;
 use crate::linalg::Dense;
 use crate::loss::EulerSteps;
 use crate::noise::{Factor, NoiseKind};
+use crate::rng::Drawn;
 use std::sync::Arc;
 
 /// How the noise enters, decided once.
@@ -89,7 +90,7 @@ impl<T: Real> Stepper<T> for EulerMaruyama<T> {
     fn leaps(&self) -> bool {
         self.sde.has_euler() && matches!(self.diffusion, Diffusion::Deviations(_))
     }
-    fn leap(&self, h: f64, dw: &[T], count: usize, x: &mut [T], span: Span) -> Result<()> {
+    fn leap(&self, h: f64, dw: Drawn<'_, T>, count: usize, x: &mut [T], span: Span) -> Result<()> {
         let Diffusion::Deviations(deviations) = &self.diffusion else {
             return Err(Error::missing("a constant deviation for each coordinate"));
         };

@@ -17,6 +17,7 @@ use crate::dynamics::Sde;
 use crate::error::{Error, Result};
 use crate::lanes::Real;
 use crate::noise::NoiseKind;
+use crate::rng::Drawn;
 use std::sync::Arc;
 
 /// What a stepper reads of the noise in one step.
@@ -62,7 +63,7 @@ pub trait Stepper<T: Real>: Send + Sync {
     }
     /// Takes `count` steps of length `h`, given the increments of all of them, `m` rows a step: the bits of
     /// [`Stepper::step`] one after the other.
-    fn leap(&self, _h: f64, _dw: &[T], _count: usize, _x: &mut [T], _span: Span) -> Result<()> {
+    fn leap(&self, _h: f64, _dw: Drawn<'_, T>, _count: usize, _x: &mut [T], _span: Span) -> Result<()> {
         Err(Error::missing("a kernel for many steps"))
     }
     /// Whether it calls Python, and so must run on the calling thread.

@@ -4,14 +4,16 @@
 //! Wiener processes, the law of the increments and the element type alone.
 
 mod area;
+mod window;
 
 pub use area::{LevyArea, terms};
 
 use crate::buffer::Buffer;
 use crate::elementwise::{add_product, add_scaled};
 use crate::lanes::Real;
-use crate::rng::{Address, Tag, fill_normals, fill_normals_f32, fill_signs, normals_per_block};
+use crate::rng::{Address, Drawn, Tag, fill_normals, fill_normals_f32};
 use crate::scheme::Draws;
+use window::Window;
 
 /// The law of the increments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,106 +55,6 @@ pub struct Grid {
     pub increments: Increments,
 }
 
-/// A window of rows of random numbers, `per_step` a step, refilled as the steps go by.
-struct Window<T> {
-    rows: Buffer<T>,
-    per_step: u64,
-    /// Steps that fit.
-    capacity: u64,
-    /// The steps it holds now.
-    first: u64,
-    count: u64,
-    /// Row of the first number of step `first`.
-    offset: usize,
-}
-
-/// Bytes of random numbers made at a time: enough generator blocks to pay for a call, few enough to stay near.
-const WINDOW_BYTES: usize = 32 << 10;
-
-impl<T: Element> Window<T> {
-    fn new(per_step: usize, width: usize, law: Increments) -> Self {
-        let block = rows_per_block::<T>(law);
-        let fit = WINDOW_BYTES / (width * T::BYTES * per_step.max(1));
-        // Whole generator blocks, so that no number is made twice.
-        let capacity = match law {
-            Increments::TwoPoint => fit.next_multiple_of(32).max(32) / per_step.max(1),
-            _ => fit.max(1).next_multiple_of(block as usize),
-        }
-        .max(1);
-        // An unaligned window may begin and end in the middle of a block.
-        let rows = if per_step == 0 { 0 } else { capacity * per_step + 2 * block.min(8) as usize };
-        Self {
-            rows: Buffer::new(rows * width),
-            per_step: per_step as u64,
-            capacity: capacity as u64,
-            first: 0,
-            count: 0,
-            offset: 0,
-        }
-    }
-
-    /// Rows of `step`, refilling the window where it does not hold them; `last` is the end of the run.
-    fn rows(&mut self, at: Address, step: u64, last: u64, variance: f64, law: Increments, width: usize) -> &[T] {
-        if self.per_step == 0 {
-            return &[];
-        }
-        self.run(at, step, 1, last, variance, law, width).0
-    }
-
-    /// Rows of the steps from `step` on that the window holds, at most `most`, and the number of these steps.
-    fn run(
-        &mut self,
-        at: Address,
-        step: u64,
-        most: u64,
-        last: u64,
-        variance: f64,
-        law: Increments,
-        width: usize,
-    ) -> (&[T], usize) {
-        if step < self.first || step >= self.first + self.count {
-            self.first = step;
-            self.count = self.capacity.min(last - step);
-            self.fill(at, variance, law, width);
-        }
-        let row = self.offset + ((step - self.first) * self.per_step) as usize;
-        let steps = most.min(self.first + self.count - step) as usize;
-        (&self.rows[row * width..(row + steps * self.per_step as usize) * width], steps)
-    }
-
-    fn fill(&mut self, at: Address, variance: f64, law: Increments, width: usize) {
-        let block = rows_per_block::<T>(law);
-        let (begin, end) = (self.first * self.per_step, (self.first + self.count) * self.per_step);
-        let blocks = begin / block..end.div_ceil(block);
-        if law == Increments::TwoPoint {
-            let skip = blocks.start * block;
-            let rows = (begin - skip) as usize..(end - skip) as usize;
-            let out = &mut self.rows[..rows.len() * width];
-            self.offset = 0;
-            fill_signs(at, blocks, rows, variance.sqrt(), width, out);
-            return;
-        }
-        self.offset = (begin - blocks.start * block) as usize;
-        let out = &mut self.rows[..((blocks.end - blocks.start) * block) as usize * width];
-        match law {
-            Increments::GaussianF32 => T::fill_single(at, blocks, variance, width, out),
-            _ => fill_normals(at, blocks, variance, width, out),
-        }
-    }
-
-    fn forget(&mut self) {
-        self.count = 0;
-    }
-}
-
-fn rows_per_block<T: Real>(law: Increments) -> u64 {
-    match law {
-        Increments::Gaussian => normals_per_block::<T>(),
-        Increments::GaussianF32 => 4,
-        Increments::TwoPoint => 128,
-    }
-}
-
 /// Makes the noise of one block, step by step. Allocates when made, never after.
 pub struct WienerPath<T: Element> {
     key: u64,
@@ -181,8 +83,8 @@ impl<T: Element> WienerPath<T> {
             draws,
             width,
             first_path: 0,
-            cells: Window::new(m, width, grid.increments),
-            residuals: Window::new(draws.residuals, width, Increments::Gaussian),
+            cells: Window::new(m, width, grid.increments, grid.h / grid.cells as f64),
+            residuals: Window::new(draws.residuals, width, Increments::Gaussian, 1.0),
             sum: Buffer::new(if composed { m * width } else { 0 }),
             area: draws.iterated.then(|| LevyArea::new(m, grid.h / grid.cells as f64, width)),
             iterated: Buffer::new(squares),
@@ -204,9 +106,9 @@ impl<T: Element> WienerPath<T> {
 
     /// Increments of as many steps from `step` on as are at hand, at most `most`, `m` rows a step, and their number;
     /// for steps of one cell that need nothing else.
-    pub fn run(&mut self, step: u64, most: u64, last: u64) -> (&[T], usize) {
+    pub fn run(&mut self, step: u64, most: u64, last: u64) -> (Drawn<'_, T>, usize) {
         let at = self.address(Tag::WIENER);
-        self.cells.run(at, step, most, last, self.grid.h, self.grid.increments, self.width)
+        self.cells.steps(at, step, most, last, self.width)
     }
 
     /// Whether steps are of one cell and need increments alone.
@@ -221,12 +123,11 @@ impl<T: Element> WienerPath<T> {
         let area_address = self.address(Tag::AREA);
         let residual = self.address(Tag::RESIDUAL);
         let cell_h = self.grid.h / cells as f64;
-        let law = self.grid.increments;
         let m = self.draws.wiener;
         let squares = if self.draws.iterated { m * m * width } else { 0 };
-        let residuals = self.residuals.rows(residual, step, last, 1.0, Increments::Gaussian, width);
+        let residuals = self.residuals.step(residual, step, last, width);
         if cells == 1 {
-            let dw = self.cells.rows(wiener, step, last, cell_h, law, width);
+            let dw = self.cells.step(wiener, step, last, width);
             if let Some(area) = &mut self.area {
                 area.iterated(area_address, step, cell_h, dw, &mut self.iterated[..squares]);
             }
@@ -237,7 +138,7 @@ impl<T: Element> WienerPath<T> {
         sum.fill(T::default());
         iterated.fill(T::default());
         for cell in step * cells..(step + 1) * cells {
-            let dw = self.cells.rows(wiener, cell, last * cells, cell_h, law, width);
+            let dw = self.cells.step(wiener, cell, last * cells, width);
             if let Some(area) = &mut self.area {
                 let of_cell = &mut self.cell_iterated[..squares];
                 area.iterated(area_address, cell, cell_h, dw, of_cell);
