@@ -93,6 +93,11 @@ def assert_rejected(estimate, stderr, wrong, *, bias=0.0, false_alarm=FALSE_ALAR
     assert (np.abs(z) > allowed).any(), f"the wrong value {wrong} passes: estimate {estimate}, standard error {stderr}"
 
 
+def apply(matrix, x):
+    """A matrix on points (n, d). Not by BLAS, whose threads cost more than these small products gain."""
+    return np.einsum("ij,nj->ni", matrix, x)
+
+
 def mean_and_error(samples):
     """Mean over the first axis and its standard error."""
     return samples.mean(axis=0), samples.std(axis=0, ddof=1) / np.sqrt(len(samples))

@@ -10,6 +10,7 @@ from problems import (
     LINEAR_START,
     TWO_DIM_COV,
     TWO_DIM_H,
+    apply,
     assert_agrees,
     assert_rejected,
     full,
@@ -94,8 +95,8 @@ def linear_equation(*, sign=1.0, scale=1.0, jacobian=None):
     """The non-commuting linear equation as callbacks; ``jacobian`` multiplies the derivatives."""
     derivative = np.moveaxis(scale * LINEAR_B, 0, 1)  # i, j, k: ∂b_ij/∂x_k
     return optsde.SDE(
-        lambda t, x: x @ LINEAR_A.T,
-        lambda t, x: sign * scale * np.stack([x @ b.T for b in LINEAR_B], axis=2),
+        lambda t, x: apply(LINEAR_A, x),
+        lambda t, x: sign * scale * np.stack([apply(b, x) for b in LINEAR_B], axis=2),
         dim=2,
         noise="full",
         diffusion_jacobian=None

@@ -17,6 +17,7 @@ from problems import (
     TWO_DIM_START,
     TWO_DIM_STATIONARY,
     affine_recursion,
+    apply,
     assert_agrees,
     assert_rejected,
     full,
@@ -296,7 +297,7 @@ def test_wrong_equations_are_rejected():
 
     def moments(rate, scale):
         model = optsde.SDE(
-            lambda t, x: -x @ rate.T,
+            lambda t, x: -apply(rate, x),
             lambda t, x: np.broadcast_to(scale * factor, (len(x), 2, 2)),
             dim=2,
             noise="commutative",

@@ -6,7 +6,7 @@ The laws are not Gaussian (a product of independent factors), so that fourth mom
 import numpy as np
 import optsde
 import pytest
-from problems import assert_agrees, assert_rejected, chi_square_of, z_limit
+from problems import apply, assert_agrees, assert_rejected, chi_square_of, z_limit
 from scipy.stats import chi2, kstest, norm
 
 RUNS, N = 400, 2000
@@ -18,7 +18,7 @@ def equation():
     mix = np.array([[[1.0, 0.0], [0.5, 0.0]], [[0.0, 0.3], [0.0, 1.0]]])  # j, i, k
     return optsde.SDE(
         lambda t, x: np.zeros_like(x),
-        lambda t, x: SCALE * np.stack([x @ b.T for b in mix], axis=2),
+        lambda t, x: SCALE * np.stack([apply(b, x) for b in mix], axis=2),
         dim=2,
         noise="full",
     ), SCALE * mix

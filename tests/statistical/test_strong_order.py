@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import optsde
 import pytest
-from problems import assert_agrees, assert_rejected, mean_and_error
+from problems import apply, assert_agrees, assert_rejected, mean_and_error
 from scipy.linalg import expm
 
 N = 20_000
@@ -92,8 +92,8 @@ def linear(a, bs, kind, jacobian=1.0):
         return np.broadcast_to(jacobian * derivative, (len(x), *derivative.shape))
 
     return sde(
-        lambda x: x @ a.T,
-        lambda x: np.stack([x @ b.T for b in bs], axis=2),
+        lambda x: apply(a, x),
+        lambda x: np.stack([apply(b, x) for b in bs], axis=2),
         len(a),
         kind,
         n_wiener=len(bs),
@@ -332,10 +332,10 @@ def own_milstein(a, bs, start, dt, *, half=0.5, correction=1.0, noise=1.0, ito=1
     x = np.broadcast_to(np.array(start), (N, 2)).copy()
     for dw in increments(len(bs), round(-np.log2(dt))):
         dw = noise * dw
-        step = x + dt * x @ a.T + sum(dw[:, j, None] * (x @ b.T) for j, b in enumerate(bs))
+        step = x + dt * apply(a, x) + sum(dw[:, j, None] * apply(b, x) for j, b in enumerate(bs))
         for (i, bi), (j, bj) in itertools.product(enumerate(bs), enumerate(bs)):
             integral = half * (dw[:, i] * dw[:, j] - ito * dt * (i == j))
-            step = step + correction * integral[:, None] * (x @ (bj @ bi).T)
+            step = step + correction * integral[:, None] * apply(bj @ bi, x)
         x = step
     return x
 
