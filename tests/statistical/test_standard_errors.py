@@ -229,3 +229,25 @@ def test_histogram_coverage_over_runs():
     for bin_z in np.array(z).reshape(100, 2, 4).transpose(1, 2, 0).reshape(8, 100):
         assert chi_square_of(bin_z) > 1e-7
         assert chi_square_of(bin_z * 2) < 1e-9
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_every_path_counts_once_whatever_the_threads(threads):
+    # Many short runs: a thread that starts late must not count what others have finished.
+    dynamics = optsde.OrnsteinUhlenbeck(1.0, 0.0, 1.0, dim=1)
+    n = 300_007
+    for rng in range(10):
+        ens = optsde.simulate(
+            dynamics,
+            0.0,
+            t1=1.0,
+            dt=0.25,
+            n_paths=n,
+            rng=rng,
+            threads=threads,
+            observe=[optsde.Moments(), optsde.Final(), optsde.Histogram(3, (-0.5, 0.5), coords=0)],
+        )
+        assert ens["moments"].n.tolist() == [n]
+        assert ens.mean[0, 0] == pytest.approx(ens.final.mean(), abs=1e-13)
+        assert ens.var[0, 0] == pytest.approx(ens.final.var(ddof=1), rel=1e-12)
+        assert ens.histogram.counts.sum() + ens.histogram.underflow[0] + ens.histogram.overflow[0] == n
