@@ -15,8 +15,8 @@ def frozen(array: NDArray[Any]) -> NDArray[Any]:
     return array
 
 
-def real_array(name: str, value: ArrayLike) -> FloatArray:
-    """A read-only C-contiguous float64 copy of finite real numbers."""
+def real_numbers(name: str, value: ArrayLike) -> NDArray[Any]:
+    """An array of real numbers as they came, NaN and infinity among them."""
     try:
         given = np.asarray(value)
     except ValueError as error:
@@ -25,6 +25,12 @@ def real_array(name: str, value: ArrayLike) -> FloatArray:
         ) from error
     if given.dtype.kind not in "iuf":
         raise TypeError(f"{name}: expected real numbers, got {type(value).__name__} of dtype {given.dtype}")
+    return given
+
+
+def real_array(name: str, value: ArrayLike) -> FloatArray:
+    """A read-only C-contiguous float64 copy of finite real numbers."""
+    given = real_numbers(name, value)
     # Adding zero turns -0.0 into 0.0, so that equal descriptions have equal bytes and equal hashes.
     array = np.array(given, dtype=np.float64, order="C", copy=True) + 0.0
     array = np.asarray(array)

@@ -32,11 +32,22 @@ class TimeGrid(Description):
     cells: int
 
     def __init__(self, t0: float, t1: float, dt: float, n_steps: int, cells: int) -> None:
-        self._set(t0=t0, t1=t1, dt=dt, n_steps=n_steps, first_step=round(t0 / dt), cells=cells)
+        self._set(t0=t0, t1=t1, dt=dt, n_steps=n_steps, first_step=_absolute_step(t0, dt), cells=cells)
 
     def times(self, at: NDArray[np.int64]) -> FloatArray:
         """Times of steps since the start."""
         return self.t0 + at * (self.t1 - self.t0) / self.n_steps
+
+
+def _on_grid(time: float, dt: float) -> bool:
+    """Whether a time is a whole number of steps, 0 among them."""
+    ratio = time / dt
+    return abs(ratio - round(ratio)) <= _WHOLE * max(ratio, 1.0)
+
+
+def _absolute_step(time: float, dt: float) -> int:
+    """The step that begins at a time; between two, the last one before it, so that the next step has the next index."""
+    return round(time / dt) if _on_grid(time, dt) else math.floor(time / dt)
 
 
 def _whole(ratio: float) -> int | None:
@@ -109,12 +120,18 @@ def time_grid(dynamics: Dynamics, steps: Any, t1: Any, t0: Any, dt: Any, substep
         cells = _whole(step / fine)
         if cells is None:
             raise ValueError(f"wiener_dt: expected dt = {step:.12g} or an integer fraction of it, got {fine:.12g}")
+        if not _on_grid(start, step):
+            # The cells of a step are counted from a whole step: from elsewhere they would be those of another time.
+            before = math.floor(start / step)
+            raise ValueError(
+                f"t0: with wiener_dt, expected a whole number of steps of dt = {step:.12g}, got {start:.12g}; the nearest "
+                f"are {before * step:.12g} and {(before + 1) * step:.12g}"
+            )
     assert cells is not None
     grid = TimeGrid(start, start + span, step, count, cells)
     if (grid.first_step + count) * cells * dynamics.dim >= _LARGEST_INDEX:
-        raise ValueError(
-            f"dt: {grid.first_step + count} steps of {cells} cells exceed the 2^56 noise addresses of a path"
-        )
+        total, name = grid.first_step + count, "dt" if steps is None else "steps"
+        raise ValueError(f"{name}: {total:.4g} steps of {cells:.4g} cells exceed the 2^56 noise addresses of a path")
     return grid
 
 
@@ -127,7 +144,9 @@ def observed_steps(at: Any, grid: TimeGrid) -> NDArray[np.int64]:
     span = grid.t1 - grid.t0
     slack = 1e-9 * max(span, grid.t1)
     if at[0] < grid.t0 - slack or at[-1] > grid.t1 + slack:
-        raise ValueError(f"at: expected times in [{grid.t0:g}, {grid.t1:g}], got {at[0]:g} to {at[-1]:g}")
+        raise ValueError(
+            f"at: expected times in [{grid.t0:.12g}, {grid.t1:.12g}], got {at[0]:.12g} to {at[-1]:.12g}"
+        )
     return np.asarray(np.clip(np.rint((at - grid.t0) / span * grid.n_steps), 0, grid.n_steps), dtype=np.int64)
 
 

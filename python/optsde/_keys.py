@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from optsde._arrays import integer
+
 
 class Key(int):
     """The 64-bit key of a run. Passed as ``rng`` it gives exactly the same noise; an ordinary int is a seed instead.
@@ -18,9 +20,7 @@ class Key(int):
     """
 
     def __new__(cls, value: int) -> Key:
-        if not 0 <= value < 1 << 64:
-            raise ValueError(f"Key: expected an integer in [0, 2^64), got {value}")
-        return super().__new__(cls, value)
+        return super().__new__(cls, integer("Key", value, 0, (1 << 64) - 1))
 
     def __repr__(self) -> str:
         return f"Key(0x{int(self):016x})"

@@ -6,7 +6,7 @@ from abc import abstractmethod
 from typing import Any, ClassVar
 
 from optsde import _core
-from optsde._description import Description
+from optsde._description import Description, show
 from optsde.losses import Compiled, Loss
 from optsde.problem import Problem
 
@@ -59,7 +59,7 @@ class Dynamics(Description):
 
     def describe(self) -> str:
         """The equation with its numbers, parts, order, validity and source."""
-        parts = [f"  {name}: {value!r}" for name, value in self._fields().items()]
+        parts = [f"  {name}: {show(value)}" for name, value in self._fields().items()]
         step = "none" if self.time_per_step is None else f"{self.time_per_step:g}"
         lines = [self._equation(), *parts, f"  time per optimizer step: {step}", f"  noise kind: {self.noise_kind}"]
         return "\n".join([*lines, f"  validity: {self._validity()}", f"  source: {self.citation()}"])

@@ -13,6 +13,10 @@ from optsde import _core
 from optsde.ensemble import Ensemble
 
 
+# What a user calls the parts of a recipe.
+_ARGUMENTS = {"grid": "times and steps", "key": "rng", "observers": "observe", "keep_diverged": "on_divergence"}
+
+
 def _merged_observer(raws: list[dict[str, Any]]) -> dict[str, Any]:
     """The raw results of one observer over all shards, by what they hold."""
     if "forest" in raws[0]:
@@ -54,6 +58,8 @@ def merge(ensembles: Iterable[Ensemble]) -> Ensemble:
     >>> bool((optsde.merge(shards).mean == whole.mean).all())
     True
     """
+    if isinstance(ensembles, Ensemble) or not isinstance(ensembles, Iterable):
+        raise TypeError(f"ensembles: expected a list of ensembles, got {type(ensembles).__name__}")
     shards = list(ensembles)
     for shard in shards:
         if not isinstance(shard, Ensemble):
@@ -67,7 +73,7 @@ def merge(ensembles: Iterable[Ensemble]) -> Ensemble:
             raise ValueError(f"ensembles: the shard of paths {shard.path_range} was interrupted and is incomplete")
         if not recipe.same_but_range(recipes[0]):
             different = [name for name, value in recipe._fields().items() if value != getattr(recipes[0], name)]
-            different = [name for name in different if name not in ("path_range", "threads")]
+            different = [_ARGUMENTS.get(name, name) for name in different if name not in ("path_range", "threads")]
             raise ValueError(f"ensembles: the shards are not of one run; they differ in {', '.join(different)}")
     for before, after in pairwise(shards):
         if before.path_range[1] != after.path_range[0]:

@@ -38,13 +38,12 @@ def _times(at: Any) -> int | FloatArray | None:
     """The argument ``at``: None, a number of times, or ascending times."""
     if at is None:
         return None
-    if isinstance(at, (int, np.integer, bool)):
+    if isinstance(at, (int, np.integer, bool)) or (isinstance(at, np.ndarray) and at.ndim == 0 and at.dtype.kind in "iu"):
         return integer("at", at, 2)
     times = real_array("at", at)
     if times.ndim != 1 or times.size == 0:
-        raise ValueError(
-            f"at: expected None, an integer of at least 2 or a 1-D array of times, got shape {times.shape}"
-        )
+        got = f"the number {float(times):.12g}" if times.ndim == 0 else f"shape {times.shape}"
+        raise ValueError(f"at: expected None, an integer of at least 2 or a 1-D array of times, got {got}")
     if (np.diff(times) <= 0.0).any():
         raise ValueError("at: expected ascending times")
     return times
@@ -340,11 +339,16 @@ class Histogram(_Timed):
         ends = real_array("range", range)
         if ends.shape != (2,) or ends[0] >= ends[1]:
             raise ValueError(f"range: expected two numbers, the lower first, got {range!r}")
+        count = integer("bins", bins, 1, 1 << 31)
+        low, high = float(ends[0]), float(ends[1])
+        width = (high - low) / count
+        if not math.isfinite(width) or low + width <= low or high - width >= high:
+            raise ValueError(f"range: {range!r} cannot be divided into {count} bins in double precision")
         if isinstance(coords, (tuple, list)):
             raise ValueError(f"coords: expected None or one coordinate, got {coords!r}")
         self._set(
-            bins=integer("bins", bins, 1, 1 << 31),
-            range=(float(ends[0]), float(ends[1])),
+            bins=count,
+            range=(low, high),
             coords=None if coords is None else integer("coords", coords, 0),
             at=_times(at),
             name=_name(name, self._default_name),

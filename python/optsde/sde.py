@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from optsde._arrays import integer
-from optsde._compiled import CompiledFunction
+from optsde._compiled import CompiledFunction, is_c_function
 from optsde._wiener import declared_kind, wiener_count
 from optsde.dynamics import Dynamics
 
@@ -15,7 +15,7 @@ Part = Callable[..., Any] | CompiledFunction
 
 
 def _part(name: str, function: Any) -> None:
-    if not isinstance(function, CompiledFunction) and not callable(function):
+    if not isinstance(function, CompiledFunction) and (not callable(function) or is_c_function(function)):
         raise TypeError(
             f"{name}: expected a function {name}(t, x) or optsde.compiled(address), got {type(function).__name__}"
         )

@@ -219,7 +219,7 @@ class SGD(Description):
             For another order.
         """
         _check(problem, regime)
-        if order != 1:
+        if order not in (1,) or isinstance(order, bool):
             raise ValueError(f"order: SGD's SDE is available in order 1 only, got {order!r}")
         return SGDEquation(problem, self.lr)
 

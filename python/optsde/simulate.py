@@ -39,7 +39,8 @@ def _one_of(name: str, value: Any, choices: Sequence[str]) -> str:
 
 def _checked_dtype(dtype: Any) -> np.dtype[Any]:
     try:
-        given: np.dtype[Any] = np.dtype(dtype)
+        # NumPy reads None as float64.
+        given: np.dtype[Any] = np.dtype(object if dtype is None else dtype)
     except TypeError:
         raise TypeError(f"dtype: expected 'float64' or 'float32', got {dtype!r}") from None
     if given not in (np.dtype(np.float64), np.dtype(np.float32)):
@@ -86,14 +87,20 @@ def _checked_increments(increments: Any, method: str, grid: TimeGrid) -> str:
 def _checked_range(path_range: Any, n_paths: int) -> tuple[int, int]:
     if path_range is None:
         return 0, n_paths
-    try:
-        first, last = path_range
-    except (TypeError, ValueError):
-        raise TypeError(f"path_range: expected a pair (a, b) of path indices, got {path_range!r}") from None
+    # range(2, 4) and {2, 4} unpack to two numbers as well, and mean something else.
+    if not isinstance(path_range, (tuple, list, np.ndarray)) or np.shape(path_range) != (2,):
+        raise TypeError(f"path_range: expected a pair (a, b) of path indices, got {path_range!r}")
+    first, last = path_range
     pair = integer("path_range", first, 0, n_paths - 1), integer("path_range", last, 1, n_paths)
     if pair[0] >= pair[1]:
         raise ValueError(f"path_range: expected (a, b) with a < b, got {pair}")
     return pair
+
+
+def _checked_threads(threads: Any) -> int:
+    if threads is None:
+        return integer("OPTSDE_NUM_THREADS", _core.default_threads(), 1, _MOST_THREADS)
+    return integer("threads", threads, 1, _MOST_THREADS)
 
 
 def _check_declaration(dynamics: Dynamics, theta0: Initial, t0: float) -> None:
@@ -213,7 +220,7 @@ def simulate(
         dtype=number.name,
         keep_diverged=_one_of("on_divergence", on_divergence, _ON_DIVERGENCE) == "keep",
         observers=observer_list(observe),
-        threads=_core.default_threads() if threads is None else integer("threads", threads, 1, _MOST_THREADS),
+        threads=_checked_threads(threads),
         version=_core.__version__,
         key=key_from(rng),
     )

@@ -50,14 +50,14 @@ def refuses(x, g):
     g[0] = 0.0
 
 
-def call(address, x, rows):
+def call(function, x, rows):
     """Calls a block function as the native module does, with a stride larger than n."""
     n, dim = x.shape
     stride = n + 3
     given, out = np.full((dim, stride), np.nan), np.full((rows, stride), np.nan)
     given[:, :n] = x.T
     pointer = ctypes.POINTER(ctypes.c_double)
-    code = SIGNATURE(address)(given.ctypes.data_as(pointer), out.ctypes.data_as(pointer), n, dim, stride, None)
+    code = SIGNATURE(function["address"])(given.ctypes.data_as(pointer), out.ctypes.data_as(pointer), n, dim, stride, None)
     assert np.isnan(out[:, n:]).all()
     return code, out[:, :n].T
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from optsde import _core
-from optsde._arrays import FloatArray
+from optsde._arrays import FloatArray, real_numbers
 from optsde._description import Description
 
 
@@ -33,9 +33,7 @@ class Loss(Description):
 
     def _points(self, x: ArrayLike) -> tuple[FloatArray, tuple[int, ...]]:
         """X as (n, d), and its leading shape."""
-        points = np.asarray(x)
-        if points.dtype.kind not in "iuf":
-            raise TypeError(f"x: expected real numbers, got dtype {points.dtype}")
+        points = real_numbers("x", x)
         if points.ndim == 0 or points.shape[-1] != self.dim:
             raise ValueError(f"x: expected shape (..., {self.dim}), got {points.shape}")
         flat = np.ascontiguousarray(points.reshape(-1, self.dim), dtype=np.float64)
@@ -92,9 +90,10 @@ class Loss(Description):
     def _contraction(self, x: ArrayLike, S: ArrayLike) -> tuple[FloatArray, FloatArray, tuple[int, ...]]:
         """X as (n, d), the symmetric part of S as (n, d, d), and the leading shape."""
         flat, shape = self._points(x)
-        weights = np.asarray(S, dtype=np.float64)
+        weights = real_numbers("S", S).astype(np.float64)
         square = (self.dim, self.dim)
-        if weights.shape[-2:] != square:
-            raise ValueError(f"S: expected shape {square} or (..., {self.dim}, {self.dim}), got {weights.shape}")
+        if weights.shape[-2:] != square or weights.shape[:-2] not in ((), shape):
+            expected = f"{square} or {(*shape, *square)}" if shape else f"{square}"
+            raise ValueError(f"S: expected shape {expected}, got {weights.shape}")
         weights = np.broadcast_to((weights + np.swapaxes(weights, -1, -2)) / 2.0, (*shape, *square))
         return flat, np.ascontiguousarray(weights.reshape(-1, *square)), shape

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from optsde._arrays import FloatArray, frozen, integer
-from optsde._compiled import CompiledFunction, as_compiled
+from optsde._compiled import CompiledFunction, as_compiled, is_c_function
 from optsde._numba import NumbaFunction
 from optsde.losses._base import Loss
 
@@ -18,9 +18,10 @@ Callback = Callable[..., Any]
 
 
 def check_callable(name: str, function: Any) -> None:
-    """TypeError where a function was expected and something else came."""
-    if not callable(function):
-        raise TypeError(f"{name}: expected a function, got {type(function).__name__}")
+    """TypeError where a function was expected and something else came; C functions are callable too."""
+    if not callable(function) or is_c_function(function):
+        hint = "; a C function goes into Compiled" if callable(function) else ""
+        raise TypeError(f"{name}: expected a function of NumPy arrays, got {type(function).__name__}{hint}")
 
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)
@@ -87,10 +88,12 @@ class Function(Loss):
         self._require("third", "third(x, S)")
         assert self._third is not None
         flat, weights, shape = self._contraction(x, S)
-        answer = np.asarray(self._third(frozen(flat), frozen(weights)), dtype=np.float64)
+        answer = np.asarray(self._third(frozen(flat), frozen(weights)))
+        if answer.dtype.kind not in "biuf":
+            raise TypeError(f"third: the callback returned dtype {answer.dtype}, expected real numbers")
         if answer.shape != flat.shape:
             raise ValueError(f"third: the callback returned shape {answer.shape}, expected {flat.shape}")
-        return answer.reshape(*shape, self.dim)
+        return answer.astype(np.float64).reshape(*shape, self.dim)
 
     def _require(self, piece: str, reason: str) -> None:
         present = {"value": self._value_function, "hessian": self._hessian, "third": self._third}

@@ -160,6 +160,11 @@ pub fn loss<T: RunElement>(dict: &Bound<'_, PyDict>) -> PyResult<Arc<dyn Loss<T>
     }))
 }
 
+/// The user's function for the Hessian of a loss; None where there is none.
+pub fn hessian(dict: &Bound<'_, PyDict>) -> PyResult<Option<Arc<dyn BlockFunction<f64>>>> {
+    function(dict, "hessian", Takes::State)
+}
+
 fn noise<T: RunElement>(dict: &Bound<'_, PyDict>, of: &Arc<dyn Loss<T>>) -> PyResult<Arc<dyn Noise<T>>> {
     let kind: String = entry(dict, "kind")?;
     Ok(match kind.as_str() {

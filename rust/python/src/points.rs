@@ -1,9 +1,10 @@
 //! Losses and equations at points, for users who look at them and for tests.
 
-use crate::describe::{self, builtin, sde};
+use crate::describe::{self, builtin, entry, sde};
 use crate::errors::to_python;
 use numpy::{PyArray1, PyArrayDyn, PyArrayMethods, PyReadonlyArray2, PyReadonlyArray3};
 use optsde_core::block::Span;
+use optsde_core::error::Error;
 use optsde_core::loss::PointLoss;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -70,6 +71,12 @@ pub fn loss_grad<'py>(loss: &Bound<'py, PyDict>, x: PyReadonlyArray2<'py, f64>) 
 /// `(n, d) -> (n, d, d)`.
 #[pyfunction]
 pub fn loss_hessian<'py>(loss: &Bound<'py, PyDict>, x: PyReadonlyArray2<'py, f64>) -> Answer<'py> {
+    if builtin(loss)?.is_none() {
+        let f = describe::hessian(loss)?.ok_or_else(|| to_python(Error::missing("hessian of the loss")))?;
+        let d = entry(loss, "dim")?;
+        check_dim(&x, d)?;
+        return on_block(loss.py(), &x, &[d, d], |x, out, span| f.call(0.0, x, &[d, d], out, span));
+    }
     let f = point_loss(loss, &x)?;
     each(loss.py(), &x, &[f.dim(), f.dim()], |_, x, out| f.hessian(x, out))
 }
