@@ -7,6 +7,8 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from optsde._description import Description
 
 # ctypes has no public name for the base of its function pointers.
@@ -27,8 +29,8 @@ def _address_or_none(pointer: Any) -> int | None:
     """The address that a pointer-like object holds; None where it is not a pointer."""
     if isinstance(pointer, bool):
         return None
-    if isinstance(pointer, int):
-        return pointer
+    if isinstance(pointer, (int, np.integer)):
+        return int(pointer)
     if isinstance(pointer, ctypes.c_void_p):
         return pointer.value or 0
     if isinstance(pointer, (_FUNCTION_POINTER, ctypes._Pointer)):
@@ -52,8 +54,16 @@ def address_of(name: str, pointer: Any) -> int:
             f"scipy.LowLevelCallable), got {type(pointer).__name__}"
         )
     if address <= 0:
-        raise ValueError(f"{name}: expected the address of a C function, got a null pointer")
+        got = "a null pointer" if address == 0 else f"{address}"
+        raise ValueError(f"{name}: expected the address of a C function, got {got}")
     return address
+
+
+def is_c_function(function: Any) -> bool:
+    """Whether a callable is a C function of ctypes, cffi or numba's cfunc, which cannot take NumPy arrays."""
+    if isinstance(function, CompiledFunction) or not callable(function):
+        return False
+    return type(function).__name__ in ("CFunc", "_CDataBase") or isinstance(function, _FUNCTION_POINTER)
 
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)
@@ -102,6 +112,8 @@ class CompiledFunction(Description):
 def as_compiled(name: str, pointer: Any, user_data: Any = None, keep_alive: Any = None) -> CompiledFunction:
     """The compiled function itself, or one made from an address."""
     if isinstance(pointer, CompiledFunction):
+        if user_data is not None:
+            raise ValueError(f"user_data: {name} is {pointer!r}, which has its own; give it there")
         return pointer
     return CompiledFunction(name, pointer, user_data, keep_alive)
 

@@ -120,9 +120,7 @@ class Stats(TypedDict):
 Forest = bytes
 
 def merge_forests(forests: list[Forest]) -> tuple[Forest, Stats]: ...
-def normals(
-    key: int, tag: int, first_path: int, paths: int, numbers: int, single: bool
-) -> NDArray[np.float64]:
+def normals(key: int, tag: int, first_path: int, paths: int, numbers: int, single: bool) -> NDArray[np.float64]:
     """Normals at their addresses, (numbers, paths) from the first number on: for tests of the generator."""
 
 class CallbackError(RuntimeError): ...

@@ -57,7 +57,8 @@ def call(function, x, rows):
     given, out = np.full((dim, stride), np.nan), np.full((rows, stride), np.nan)
     given[:, :n] = x.T
     pointer = ctypes.POINTER(ctypes.c_double)
-    code = SIGNATURE(function["address"])(given.ctypes.data_as(pointer), out.ctypes.data_as(pointer), n, dim, stride, None)
+    native = SIGNATURE(function["address"])
+    code = native(given.ctypes.data_as(pointer), out.ctypes.data_as(pointer), n, dim, stride, None)
     assert np.isnan(out[:, n:]).all()
     return code, out[:, :n].T
 

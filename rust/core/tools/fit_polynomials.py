@@ -65,7 +65,10 @@ def series(coefficient, terms=45):
     return lambda x: mp.polyval(c[::-1], x)
 
 
-one = lambda x: mp.mpf(1)
+def one(x):
+    return mp.mpf(1)
+
+
 half_ln2 = mp.log(2) / 2 * (1 + mp.mpf(2) ** -20)
 quarter = (mp.pi / 4 * (1 + mp.mpf(2) ** -12)) ** 2
 
@@ -105,7 +108,8 @@ def table(lo, hi, steps, size, single):
     """1/c and 2 log(1/c) by round(z * steps) mod size, z in [0.75, 1.5)."""
     inverse, log = [mp.mpf(1)] * size, [mp.mpf(0)] * size
     for j in range(lo, hi + 1):
-        centre = mp.mpf(j) / steps + (mp.mpf(1) / (4 * steps) if j == lo else -mp.mpf(1) / (4 * steps) if j == hi else 0)
+        quarter = mp.mpf(1) / (4 * steps)
+        centre = mp.mpf(j) / steps + (quarter if j == lo else -quarter if j == hi else 0)
         inverse[j % size] = round_to(1 / centre, single)
         log[j % size] = round_to(2 * mp.log(inverse[j % size]), single)
     print(f"// table of {size}: round({steps} z) mod {size}")

@@ -118,7 +118,14 @@ fn required<T: RunElement>(
 
 fn noise_kind(dict: &Bound<'_, PyDict>) -> PyResult<NoiseKind> {
     let name: String = entry(dict, "noise_kind")?;
-    NoiseKind::from_name(&name).ok_or_else(|| PyValueError::new_err(format!("noise: unknown kind {name:?}")))
+    match NoiseKind::from_name(&name) {
+        // One Wiener process commutes with itself, whatever its column.
+        Some(NoiseKind::Commutative | NoiseKind::Full) if entry::<usize>(dict, "n_wiener")? == 1 => {
+            Ok(NoiseKind::Scalar)
+        }
+        Some(kind) => Ok(kind),
+        None => Err(PyValueError::new_err(format!("noise: unknown kind {name:?}"))),
+    }
 }
 
 /// A built-in loss; None where the description is of the user's functions.
