@@ -29,6 +29,7 @@ PEERS: dict[str, tuple[str, dict[str, Any]]] = {
     "jax": ("jax_peer", {}),
     "diffrax": ("diffrax_peer", {}),
     "torchsde": ("torchsde_peer", {}),
+    "own generator": ("floor_peer", {}),
     "mkl icdf": ("mkl_peer", {"method": "icdf"}),
     "mkl boxmuller2": ("mkl_peer", {"method": "boxmuller2"}),
 }

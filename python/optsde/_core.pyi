@@ -123,4 +123,7 @@ def merge_forests(forests: list[Forest]) -> tuple[Forest, Stats]: ...
 def normals(key: int, tag: int, first_path: int, paths: int, numbers: int, single: bool) -> NDArray[np.float64]:
     """Normals at their addresses, (numbers, paths) from the first number on: for tests of the generator."""
 
+def time_normals(count: int) -> tuple[float, int]:
+    """Seconds for at least that many normals on this thread, and how many they were: the floor of a run."""
+
 class CallbackError(RuntimeError): ...

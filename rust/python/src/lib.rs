@@ -3,6 +3,7 @@
 mod callback;
 mod describe;
 mod errors;
+mod generator;
 mod info;
 mod points;
 mod simulate;
@@ -14,11 +15,11 @@ mod _core {
     #[pymodule_export]
     use super::errors::CallbackError;
     #[pymodule_export]
+    use super::generator::{normals, time_normals};
+    #[pymodule_export]
     use super::info::{default_threads, info, methods};
     #[pymodule_export]
-    use super::points::{
-        drift, dynamics_noise_kind, loss_grad, loss_hessian, loss_third, loss_value, noise_factor, normals,
-    };
+    use super::points::{drift, dynamics_noise_kind, loss_grad, loss_hessian, loss_third, loss_value, noise_factor};
     #[pymodule_export]
     use super::simulate::simulate;
     #[pymodule_export]

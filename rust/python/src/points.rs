@@ -172,31 +172,3 @@ fn check_dim(x: &PyReadonlyArray2<'_, f64>, d: usize) -> PyResult<()> {
     let got = x.as_array().ncols();
     if got == d { Ok(()) } else { Err(PyValueError::new_err(format!("x: points of {got} variables, expected {d}"))) }
 }
-
-/// Normals at their addresses, `(rows, paths)` from the first number on: for tests of the generator.
-#[pyfunction]
-pub fn normals<'py>(
-    py: Python<'py>,
-    key: u64,
-    tag: u8,
-    first_path: u64,
-    paths: usize,
-    numbers: usize,
-    single: bool,
-) -> Answer<'py> {
-    use optsde_core::rng::{Address, Tag, fill_normals, fill_normals_f32, normals_per_block};
-    let span = Span::of(paths);
-    let per_block = if single { 4 } else { normals_per_block::<f64>() };
-    let blocks = (numbers as u64).div_ceil(per_block);
-    let mut out = vec![0.0; (blocks * per_block) as usize * span.width];
-    let at = Address { key, tag: Tag(tag), first_path };
-    py.detach(|| {
-        if single {
-            fill_normals_f32(at, 0..blocks, 1.0, span.width, &mut out);
-        } else {
-            fill_normals(at, 0..blocks, 1.0, span.width, &mut out);
-        }
-    });
-    let rows: Vec<f64> = out.chunks_exact(span.width).take(numbers).flat_map(|row| &row[..paths]).copied().collect();
-    PyArray1::from_vec(py, rows).reshape(vec![numbers, paths])
-}
