@@ -55,7 +55,9 @@ class Description:
 
     def __repr__(self) -> str:
         parts = ", ".join(
-            f"{name.lstrip('_').removesuffix('_function')}={show(value)}" for name, value in self._fields().items() if value is not None
+            f"{name.lstrip('_').removesuffix('_function')}={show(value)}"
+            for name, value in self._fields().items()
+            if value is not None
         )
         return f"{type(self).__name__}({parts})"
 

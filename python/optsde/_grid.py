@@ -124,8 +124,8 @@ def time_grid(dynamics: Dynamics, steps: Any, t1: Any, t0: Any, dt: Any, substep
             # The cells of a step are counted from a whole step: from elsewhere they would be those of another time.
             before = math.floor(start / step)
             raise ValueError(
-                f"t0: with wiener_dt, expected a whole number of steps of dt = {step:.12g}, got {start:.12g}; the nearest "
-                f"are {before * step:.12g} and {(before + 1) * step:.12g}"
+                f"t0: with wiener_dt, expected a whole number of steps of dt = {step:.12g}, got {start:.12g}; "
+                f"the nearest are {before * step:.12g} and {(before + 1) * step:.12g}"
             )
     assert cells is not None
     grid = TimeGrid(start, start + span, step, count, cells)
@@ -144,9 +144,7 @@ def observed_steps(at: Any, grid: TimeGrid) -> NDArray[np.int64]:
     span = grid.t1 - grid.t0
     slack = 1e-9 * max(span, grid.t1)
     if at[0] < grid.t0 - slack or at[-1] > grid.t1 + slack:
-        raise ValueError(
-            f"at: expected times in [{grid.t0:.12g}, {grid.t1:.12g}], got {at[0]:.12g} to {at[-1]:.12g}"
-        )
+        raise ValueError(f"at: expected times in [{grid.t0:.12g}, {grid.t1:.12g}], got {at[0]:.12g} to {at[-1]:.12g}")
     return np.asarray(np.clip(np.rint((at - grid.t0) / span * grid.n_steps), 0, grid.n_steps), dtype=np.int64)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 from optsde import _core
 from optsde._arrays import integer
+from optsde.simulate import MOST_THREADS
 
 
 def _count(text: str) -> int:
@@ -21,6 +23,13 @@ def _count(text: str) -> int:
         return integer("number", int(number), 1)
     except (ValueError, OverflowError):
         raise argparse.ArgumentTypeError(f"expected an integer of at least 1, got {text!r}") from None
+
+
+def _threads(text: str) -> int:
+    number = _count(text)
+    if number > MOST_THREADS:
+        raise argparse.ArgumentTypeError(f"expected an integer of at most {MOST_THREADS}, got {text!r}")
+    return number
 
 
 def _seed(text: str) -> int:
@@ -45,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--out", type=Path, default=Path("optsde-demo.png"), help="the picture (default: %(default)s)")
     demo.add_argument("--paths", type=_count, default=1_000_000, help="paths of the largest run (default: %(default)s)")
     demo.add_argument("--seed", type=_seed, default=7, help="seed of the random numbers (default: %(default)s)")
-    demo.add_argument("--threads", type=_count, default=None, help="threads (default: all that the process may use)")
+    demo.add_argument("--threads", type=_threads, default=None, help="threads (default: all that the process may use)")
     commands.add_parser(
         "info", help="version, CPU features, threads", description="Prints version, CPU features and threads."
     )
@@ -60,6 +69,9 @@ def _info() -> int:
 
 
 def _demo(options: argparse.Namespace) -> int:
+    if options.out.suffix.lower() != ".png":
+        print(f"optsde demo: error: --out: expected a name that ends in .png, got {options.out}", file=sys.stderr)
+        return 2
     if options.out.is_dir() or not options.out.resolve().parent.is_dir():
         print(f"optsde demo: error: --out: cannot write a picture to {options.out}", file=sys.stderr)
         return 2
@@ -74,9 +86,17 @@ def _demo(options: argparse.Namespace) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code (argparse ends with 2 on a wrong option)."""
+    # The tables have letters that an old terminal's encoding may not have.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     options: Any = _parser().parse_args(arguments)
     try:
         return _info() if options.command == "info" else _demo(options)
+    except (ValueError, MemoryError, OSError) as error:
+        # Bad settings, too many paths, a picture that cannot be written: the message says which.
+        print(f"optsde {options.command}: error: {error}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("optsde: interrupted", file=sys.stderr)
         return 130

@@ -12,7 +12,6 @@ import numpy as np
 from optsde import _core
 from optsde.ensemble import Ensemble
 
-
 # What a user calls the parts of a recipe.
 _ARGUMENTS = {"grid": "times and steps", "key": "rng", "observers": "observe", "keep_diverged": "on_divergence"}
 
@@ -91,8 +90,7 @@ def merge(ensembles: Iterable[Ensemble]) -> Ensemble:
         "path_steps": sum(raw["path_steps"] for raw in raws),
         "simd": ", ".join(dict.fromkeys(raw["simd"] for raw in raws)),
         "observers": [
-            _merged_observer([raw["observers"][k] for raw in raws])
-            for k, observer in enumerate(whole.observers)
+            _merged_observer([raw["observers"][k] for raw in raws]) for k, observer in enumerate(whole.observers)
         ],
     }
     return Ensemble(whole, merged)

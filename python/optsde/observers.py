@@ -38,7 +38,9 @@ def _times(at: Any) -> int | FloatArray | None:
     """The argument ``at``: None, a number of times, or ascending times."""
     if at is None:
         return None
-    if isinstance(at, (int, np.integer, bool)) or (isinstance(at, np.ndarray) and at.ndim == 0 and at.dtype.kind in "iu"):
+    if isinstance(at, (int, np.integer, bool)) or (
+        isinstance(at, np.ndarray) and at.ndim == 0 and at.dtype.kind in "iu"
+    ):
         return integer("at", at, 2)
     times = real_array("at", at)
     if times.ndim != 1 or times.size == 0:
@@ -342,7 +344,7 @@ class Histogram(_Timed):
         count = integer("bins", bins, 1, 1 << 31)
         low, high = float(ends[0]), float(ends[1])
         width = (high - low) / count
-        if not math.isfinite(width) or low + width <= low or high - width >= high:
+        if not math.isfinite(width) or width < math.ulp(max(abs(low), abs(high))):
             raise ValueError(f"range: {range!r} cannot be divided into {count} bins in double precision")
         if isinstance(coords, (tuple, list)):
             raise ValueError(f"coords: expected None or one coordinate, got {coords!r}")

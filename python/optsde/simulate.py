@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -26,7 +27,7 @@ from optsde.observers import Observer, observer_list
 _INCREMENTS = ("gaussian", "gaussian_f32", "two_point")
 _ON_DIVERGENCE = ("warn", "raise", "keep")
 _MOST_PATHS = (1 << 63) - 1
-_MOST_THREADS = 1024
+MOST_THREADS = 1024
 
 
 def _one_of(name: str, value: Any, choices: Sequence[str]) -> str:
@@ -39,8 +40,9 @@ def _one_of(name: str, value: Any, choices: Sequence[str]) -> str:
 
 def _checked_dtype(dtype: Any) -> np.dtype[Any]:
     try:
-        # NumPy reads None as float64.
-        given: np.dtype[Any] = np.dtype(object if dtype is None else dtype)
+        if dtype is None:  # which NumPy reads as float64
+            raise TypeError
+        given: np.dtype[Any] = np.dtype(dtype)
     except TypeError:
         raise TypeError(f"dtype: expected 'float64' or 'float32', got {dtype!r}") from None
     if given not in (np.dtype(np.float64), np.dtype(np.float32)):
@@ -99,8 +101,10 @@ def _checked_range(path_range: Any, n_paths: int) -> tuple[int, int]:
 
 def _checked_threads(threads: Any) -> int:
     if threads is None:
-        return integer("OPTSDE_NUM_THREADS", _core.default_threads(), 1, _MOST_THREADS)
-    return integer("threads", threads, 1, _MOST_THREADS)
+        default = _core.default_threads()
+        asked = "OPTSDE_NUM_THREADS" in os.environ
+        return integer("OPTSDE_NUM_THREADS", default, 1, MOST_THREADS) if asked else min(default, MOST_THREADS)
+    return integer("threads", threads, 1, MOST_THREADS)
 
 
 def _check_declaration(dynamics: Dynamics, theta0: Initial, t0: float) -> None:

@@ -1,5 +1,7 @@
 """Every argument of a description tried wrong: the error names it and says what came."""
 
+import ctypes
+
 import numpy as np
 import optsde
 import pytest
@@ -7,6 +9,12 @@ import pytest
 Q = optsde.losses.Quadratic([1.0, 2.0])
 G = optsde.noise.Gaussian(1.0)
 P = optsde.Problem(Q, G)
+
+
+FLOW = optsde.SGD(0.1).flow(optsde.Problem(optsde.losses.DoubleWell(), G))
+C = optsde.compiled(4096)
+POINTER = ctypes.CFUNCTYPE(ctypes.c_int)(4096)
+BENT = optsde.losses.Function(np.negative, dim=1, third=lambda x, s: 1j * x)
 
 
 def f(*arguments):
@@ -109,6 +117,29 @@ BAD = [
     (lambda: optsde.Histogram(0, (0, 1)), ValueError, "bins: "),
     (lambda: optsde.Histogram(10, (1, 0)), ValueError, "range: expected two numbers, the lower first"),
     (lambda: optsde.Histogram(10, (0, 1), coords=-1), ValueError, "coords: "),
+    (lambda: optsde.Moments(at=np.array(1)), ValueError, "at: expected an integer of at least 2, got 1"),
+    (lambda: optsde.Histogram(10, (-1e308, 1e308)), ValueError, "range: .* cannot be divided into 10 bins"),
+    (lambda: optsde.Histogram(3, (1.0, 1.0 + 4e-16)), ValueError, "range: .* cannot be divided into 3 bins"),
+    (lambda: optsde.Key("a"), TypeError, "Key: expected an integer"),
+    (lambda: optsde.Key(1.5), TypeError, "Key: expected an integer"),
+    (lambda: optsde.SGD(0.1).sde(P, order=True), ValueError, "order: "),
+    (lambda: optsde.compiled(-5), ValueError, "address: .* got -5"),
+    (lambda: optsde.losses.Compiled(C, dim=1, user_data=1), ValueError, "user_data: grad is compiled.* has its own"),
+    (lambda: optsde.losses.Function(POINTER, dim=1), TypeError, "grad: .*a C function goes into Compiled"),
+    (lambda: optsde.noise.Function(POINTER, kind="diagonal"), TypeError, "factor: .*a C function goes into Compiled"),
+    (lambda: optsde.SDE(POINTER, f, dim=1, noise="full"), TypeError, r"drift: .*optsde\.compiled\(address\)"),
+    (
+        lambda: optsde.Problem(Q, optsde.noise.Function(f, kind="diagonal", n_wiener=3)),
+        ValueError,
+        "n_wiener: diagonal noise has one Wiener process a coordinate, 2, got 3",
+    ),
+    (lambda: Q.value([[1.0, 2.0], [3.0]]), ValueError, "x: expected numbers in a regular array"),
+    (lambda: Q.third([1.0, 2.0], "a"), TypeError, "S: expected real numbers"),
+    (lambda: Q.third([1.0, 2.0], 1j * np.eye(2)), TypeError, "S: expected real numbers"),
+    (lambda: Q.third(np.ones((3, 2)), np.ones((4, 2, 2))), ValueError, r"S: expected shape .*\(3, 2, 2\)"),
+    (lambda: BENT.third([1.0], [[1.0]]), TypeError, "third: the callback returned dtype complex128"),
+    (lambda: optsde.merge(None), TypeError, "ensembles: expected a list of ensembles, got NoneType"),
+    (lambda: optsde.merge(optsde.simulate(FLOW, 0.0, steps=1)), TypeError, "ensembles: expected a list .* Ensemble"),
     (lambda: optsde.Expectation(3, "x"), TypeError, "function: expected a function"),
     (lambda: optsde.Expectation(f, 3), TypeError, "name: expected a str"),
 ]

@@ -92,6 +92,10 @@ BAD = [
     ((SDE, X), {"steps": 1, "path_range": (0, 2)}, ValueError, "path_range: "),
     ((SDE, X), {"steps": 1, "n_paths": 4, "path_range": (2, 2)}, ValueError, r"path_range: expected \(a, b\)"),
     ((SDE, X), {"steps": 1, "path_range": 3}, TypeError, "path_range: expected a pair"),
+    ((SDE, X), {"steps": 1, "n_paths": 9, "path_range": range(2, 4)}, TypeError, "path_range: expected a pair .*range"),
+    ((SDE, X), {"steps": 1, "dtype": None}, TypeError, "dtype: expected 'float64' or 'float32', got None"),
+    ((SDE, X), {"steps": 10**30}, ValueError, r"steps: 8e\+30 steps"),
+    ((SDE, X), {"t1": 1e300, "dt": 0.1}, ValueError, r"dt: 1e\+301 steps"),
     ((SDE, X), {"steps": 1, "progress": 3}, TypeError, "progress: "),
     ((SDE, X), {"steps": 1, "on_divergence": "stop"}, ValueError, "on_divergence: "),
     ((SDE, X), {"steps": 1, "observe": 3}, TypeError, "observe: expected a list"),
@@ -129,6 +133,12 @@ def test_memory_is_asked_for_before_the_start():
     observe = [optsde.Paths(at=10**6)]
     with pytest.raises(MemoryError, match="need 16000000000000000 bytes"):
         optsde.simulate(SDE, X, n_paths=10**9, t1=0.1 * 10**6, dt=0.1, observe=observe)
+
+
+def test_threads_of_the_environment_are_bounded(monkeypatch):
+    monkeypatch.setenv("OPTSDE_NUM_THREADS", "99999")
+    with pytest.raises(ValueError, match="OPTSDE_NUM_THREADS: expected an integer of at most 1024, got 99999"):
+        optsde.simulate(SDE, X, steps=1)
 
 
 def test_a_refused_run_leaves_the_generator_alone():

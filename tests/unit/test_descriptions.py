@@ -109,9 +109,16 @@ def test_dynamics_describe_themselves():
         optsde.SDE(drift, diffusion, dim=2, noise="full"),
     ):
         assert "source" in dynamics.describe()
+        assert " at 0x" not in dynamics.describe()
+        assert "array(" not in dynamics.describe()
         assert dynamics.citation()
         assert dynamics.state == {"theta": (dynamics.dim,)}
         assert "=" in repr(dynamics)
+
+
+def test_prints_the_names_of_its_arguments():
+    loss = optsde.losses.Function(gradient, dim=2, value=gradient)
+    assert repr(loss) == "Function(grad=<gradient>, dim=2, value=<gradient>)"
 
 
 def test_clock():

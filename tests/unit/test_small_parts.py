@@ -67,7 +67,15 @@ def test_info(capsys):
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["odd"], ["demo", "--odd"], ["demo", "--paths", "0"], ["demo", "--paths", "x"], ["demo", "--seed", "-1"]],
+    [
+        [],
+        ["odd"],
+        ["demo", "--odd"],
+        ["demo", "--paths", "0"],
+        ["demo", "--paths", "x"],
+        ["demo", "--seed", "-1"],
+        ["demo", "--threads", "5000"],
+    ],
 )
 def test_wrong_options_end_with_two(arguments, capsys):
     with pytest.raises(SystemExit) as ended:
@@ -79,6 +87,18 @@ def test_wrong_options_end_with_two(arguments, capsys):
 def test_demo_into_a_missing_folder(tmp_path, capsys):
     assert cli.main(["demo", "--out", str(tmp_path / "missing" / "x.png")]) == 2
     assert "--out" in capsys.readouterr().err
+
+
+def test_demo_into_a_file_of_another_kind(tmp_path, capsys):
+    for name in ("picture", "picture.foo"):
+        assert cli.main(["demo", "--out", str(tmp_path / name)]) == 2
+        assert "--out: expected a name that ends in .png" in capsys.readouterr().err
+
+
+def test_bad_settings_are_a_sentence(monkeypatch, capsys):
+    monkeypatch.setenv("OPTSDE_NUM_THREADS", "many")
+    assert cli.main(["info"]) == 2
+    assert "optsde info: error: OPTSDE_NUM_THREADS" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", [[], ["demo"], ["info"]])

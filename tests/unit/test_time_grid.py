@@ -31,6 +31,20 @@ def test_first_step_is_absolute():
     assert (made.first_step, made.n_steps, made.dt) == (3, 7, 0.1)
 
 
+@pytest.mark.parametrize("dt", [0.1, 0.3, 1e-3])
+@pytest.mark.parametrize("part", [0.0, 0.25, 0.5, 0.75])
+def test_a_start_between_steps_counts_them_without_gaps(dt, part):
+    # Rounding halves to even would give steps 0, 2, 2, 4 to times 0.5, 1.5, 2.5, 3.5 and repeat noise in a split run.
+    first = [grid(t0=(k + part) * dt, t1=(k + part + 1.0) * dt, dt=dt).first_step for k in range(200)]
+    assert first == list(range(200))
+
+
+def test_the_wiener_grid_counts_from_a_whole_step():
+    assert grid(t0=0.2, t1=0.6, dt=0.2, wiener_dt=0.05).first_step == 1
+    with pytest.raises(ValueError, match=r"t0: .* dt = 0.2, got 0.1; the nearest are 0 and 0.2"):
+        grid(t0=0.1, t1=0.5, dt=0.2, wiener_dt=0.1)
+
+
 def test_a_late_start_keeps_whole_steps():
     made = grid(t0=1e8 * 0.1, steps=3)
     assert (made.first_step, made.n_steps) == (8 * 10**8, 24)

@@ -92,8 +92,11 @@ class Loss(Description):
         flat, shape = self._points(x)
         weights = real_numbers("S", S).astype(np.float64)
         square = (self.dim, self.dim)
-        if weights.shape[-2:] != square or weights.shape[:-2] not in ((), shape):
+        if weights.shape[-2:] != square:
+            raise ValueError(f"S: expected shape {square} or (..., {self.dim}, {self.dim}), got {weights.shape}")
+        try:
+            weights = np.broadcast_to((weights + np.swapaxes(weights, -1, -2)) / 2.0, (*shape, *square))
+        except ValueError:
             expected = f"{square} or {(*shape, *square)}" if shape else f"{square}"
-            raise ValueError(f"S: expected shape {expected}, got {weights.shape}")
-        weights = np.broadcast_to((weights + np.swapaxes(weights, -1, -2)) / 2.0, (*shape, *square))
+            raise ValueError(f"S: expected shape {expected} for these points, got {weights.shape}") from None
         return flat, np.ascontiguousarray(weights.reshape(-1, *square)), shape

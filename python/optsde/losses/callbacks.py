@@ -21,7 +21,7 @@ def check_callable(name: str, function: Any) -> None:
     """TypeError where a function was expected and something else came; C functions are callable too."""
     if not callable(function) or is_c_function(function):
         hint = "; a C function goes into Compiled" if callable(function) else ""
-        raise TypeError(f"{name}: expected a function of NumPy arrays, got {type(function).__name__}{hint}")
+        raise TypeError(f"{name}: expected a function, got {type(function).__name__}{hint}")
 
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)

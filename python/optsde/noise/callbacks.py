@@ -10,6 +10,7 @@ from optsde._arrays import integer
 from optsde._compiled import CompiledFunction, as_compiled
 from optsde._numba import NumbaFunction
 from optsde._wiener import declared_kind, wiener_count
+from optsde.losses import Loss
 from optsde.losses.callbacks import check_callable
 from optsde.noise._base import Noise
 
@@ -74,6 +75,9 @@ class Function(Noise):
             "factor": self.factor,
             "jacobian": self.jacobian,
         }
+
+    def _check(self, loss: Loss) -> None:
+        wiener_count(self.kind, loss.dim, self.n_wiener)
 
     @property
     def _declared_kind(self) -> str | None:
