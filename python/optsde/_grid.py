@@ -130,7 +130,14 @@ def time_grid(dynamics: Dynamics, steps: Any, t1: Any, t0: Any, dt: Any, substep
     assert cells is not None
     grid = TimeGrid(start, start + span, step, count, cells)
     if (grid.first_step + count) * cells * dynamics.dim >= _LARGEST_INDEX:
-        total, name = grid.first_step + count, "dt" if steps is None else "steps"
+        total = grid.first_step + count
+        # The argument to blame: without it the addresses would do.
+        if total * dynamics.dim < _LARGEST_INDEX:
+            name = "wiener_dt"
+        elif grid.first_step * dynamics.dim >= _LARGEST_INDEX:
+            name = "t0"
+        else:
+            name = "dt" if steps is None else "steps"
         raise ValueError(f"{name}: {total:.4g} steps of {cells:.4g} cells exceed the 2^56 noise addresses of a path")
     return grid
 

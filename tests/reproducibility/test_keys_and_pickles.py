@@ -72,7 +72,7 @@ def test_extreme_keys():
 
 def test_keys_that_are_none():
     for value in (-1, 2**64):
-        with pytest.raises(ValueError, match="Key: expected an integer in"):
+        with pytest.raises(ValueError, match="Key: expected an integer of at"):
             optsde.Key(value)
 
 

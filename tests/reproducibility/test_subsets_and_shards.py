@@ -175,12 +175,12 @@ def test_ranges_must_follow_each_other(ranges, message):
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        ({"rng": 8}, "key"),
+        ({"rng": 8}, "rng"),
         ({"n_paths": 21}, "n_paths"),
         ({"method": "milstein"}, "method"),
-        ({"observe": [optsde.Final()]}, "observers"),
+        ({"observe": [optsde.Final()]}, "observe"),
         ({"dtype": "float32"}, "dtype"),
-        ({"steps": 4}, "grid"),
+        ({"steps": 4}, "times and steps"),
     ],
 )
 def test_shards_of_different_runs_are_refused(change, named):

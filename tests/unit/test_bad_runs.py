@@ -95,6 +95,7 @@ BAD = [
     ((SDE, X), {"steps": 1, "n_paths": 9, "path_range": range(2, 4)}, TypeError, "path_range: expected a pair .*range"),
     ((SDE, X), {"steps": 1, "dtype": None}, TypeError, "dtype: expected 'float64' or 'float32', got None"),
     ((SDE, X), {"steps": 10**30}, ValueError, r"steps: 8e\+30 steps"),
+    ((SDE, X), {"steps": 1, "t0": 1e18}, ValueError, "t0: .* exceed the 2\\^56 noise addresses"),
     ((SDE, X), {"t1": 1e300, "dt": 0.1}, ValueError, r"dt: 1e\+301 steps"),
     ((SDE, X), {"steps": 1, "progress": 3}, TypeError, "progress: "),
     ((SDE, X), {"steps": 1, "on_divergence": "stop"}, ValueError, "on_divergence: "),
