@@ -165,15 +165,24 @@ CASES = {
     "scalar": [
         Case(scalar_loss(0.0), (0.8,), scalar_exact, 1),
         Case(scalar_loss(0.2), (0.8,)),
+        # One Wiener process is scalar noise, whatever the user calls it.
+        *(
+            Case(
+                linear(A_SCALAR, BS_COMMUTATIVE[:1], kind, j),
+                (1.0, 0.5),
+                linear_exact(A_SCALAR, BS_COMMUTATIVE[:1], (1.0, 0.5)),
+                1,
+            )
+            for kind, j in (("commutative", 1.0), ("full", None))
+        ),
     ],
     "commutative": [
         Case(
-            linear(A_SCALAR, bs, "commutative", j),
+            linear(A_SCALAR, BS_COMMUTATIVE, "commutative", j),
             (1.0, 0.5),
-            linear_exact(A_SCALAR, bs, (1.0, 0.5)),
-            len(bs),
+            linear_exact(A_SCALAR, BS_COMMUTATIVE, (1.0, 0.5)),
+            len(BS_COMMUTATIVE),
         )
-        for bs in (BS_COMMUTATIVE, BS_COMMUTATIVE[:1])
         for j in (1.0, None)
     ],
     "full": [Case(linear(A_FULL, BS_FULL, "full", j), (1.0, 0.5), n_wiener=2) for j in (1.0, None)]
