@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from optsde import _core
 from optsde._arrays import FloatArray, frozen
 
 DECLARABLE = ("diagonal", "diagonal_coupled", "commutative", "full")
-
-# Points of one native call: bounds the memory of a check in many dimensions.
-_LARGEST_FACTOR = 1 << 22
 
 
 def declared_kind(name: str, kind: Any) -> str:
@@ -44,39 +42,67 @@ def _factors(spec: dict[str, Any], points: FloatArray, t: float) -> FloatArray:
     return _core.noise_factor(spec, frozen(np.ascontiguousarray(points)), t)
 
 
+def _deviations(spec: dict[str, Any], points: FloatArray, t: float) -> FloatArray:
+    """The diagonal (n, d) of a diagonal factor, up to a constant.
+
+    A Python function is asked for it as it is: the native module answers with matrices, d² numbers a point.
+    """
+    function = spec["diffusion"] if spec["kind"] == "sde" else spec["noise"]["factor"]
+    if callable(function):
+        x = frozen(np.array(points, order="F"))
+        answer = np.asarray(function(t, x) if spec["kind"] == "sde" else function(x))
+        # What does not fit is left to the native module, which says what is wrong.
+        if answer.shape == points.shape and answer.dtype.kind in "biuf":
+            return np.asarray(answer, dtype=np.float64)
+    return np.asarray(np.einsum("pii->pi", _factors(spec, points, t)))
+
+
 def _check_diagonal(name: str, spec: dict[str, Any], point: FloatArray, t: float) -> None:
-    """Moves one coordinate at a time: the other coordinates' standard deviations must stay."""
+    """Moves half of the coordinates at a time: the standard deviations of the others must stay.
+
+    Any two coordinates differ in a bit of their indices, so the halves by each bit separate them all.
+    """
     dim = len(point)
-    own = np.einsum("ii->i", _factors(spec, point[None], t)[0]).copy()
-    chunk = max(1, _LARGEST_FACTOR // (dim * dim))
-    for first in range(0, dim, chunk):
-        moved = np.arange(first, min(first + chunk, dim))
-        points = np.repeat(point[None], len(moved), axis=0)
-        points[np.arange(len(moved)), moved] += 1e-3 * (1.0 + np.abs(point[moved]))
-        changes = np.abs(np.einsum("pii->pi", _factors(spec, points, t)) - own)
-        changes[np.arange(len(moved)), moved] = 0.0
-        false = np.argwhere(changes > 1e-10 * (1e-300 + np.abs(own).max()))
-        if len(false):
-            p, i = (int(k) for k in false[0])
+    index = np.arange(dim)
+    # Uneven steps: functions of differences or ratios must show a change too.
+    steps = 1e-3 * (1.0 + np.abs(point)) * (1.0 + 0.5 * np.cos(1.0 + index))
+    own = _deviations(spec, point[None], t)[0]
+    allowed = 1e-10 * (1e-300 + np.abs(own).max())
+
+    def changed(moved: NDArray[np.bool_]) -> NDArray[np.intp]:
+        there = _deviations(spec, np.where(moved, point + steps, point)[None], t)[0]
+        return np.flatnonzero((np.abs(there - own) > allowed) & ~moved)
+
+    for bit in range((dim - 1).bit_length()):
+        for half in (0, 1):
+            moved = (index >> bit) & 1 == half
+            entries = changed(moved)
+            if len(entries) == 0:
+                continue
+            # Halve the moved ones until one is left that changes the entry.
+            while np.count_nonzero(moved) > 1:
+                candidates = np.flatnonzero(moved)
+                parts = np.array_split(candidates, 2)
+                guilty = next((part for part in parts if entries[0] in changed(np.isin(index, part))), candidates[:1])
+                moved = np.isin(index, guilty)
             raise ValueError(
-                f"{name}: declared 'diagonal', but entry {i} of the noise factor changes with coordinate "
-                f"{int(moved[p])}; 'diagonal_coupled' is the kind of such noise"
+                f"{name}: declared 'diagonal', but entry {int(entries[0])} of the noise factor changes with coordinate "
+                f"{int(np.flatnonzero(moved)[0])}; 'diagonal_coupled' is the kind of such noise"
             )
 
 
 def _check_commutative(name: str, spec: dict[str, Any], point: FloatArray, t: float) -> None:
-    """Σ_k b_ki ∂_k b_lj must be symmetric in (i, j); central differences."""
-    dim = len(point)
+    """Σ_k b_ki ∂_k b_lj, the derivative of column j along i, must be symmetric in (i, j); central differences."""
     factor = _factors(spec, point[None], t)[0]
-    count = factor.shape[1]
+    dim, count = factor.shape
     operator = np.zeros((dim, count, count))  # l, i, j
-    for k in range(dim):
-        step = 6e-6 * (1.0 + abs(point[k]))
-        points = np.repeat(point[None], 2, axis=0)
-        points[0, k] += step
-        points[1, k] -= step
-        above, below = _factors(spec, points, t)
-        operator += ((above - below) / (points[0, k] - points[1, k]))[:, None, :] * factor[k][None, :, None]
+    for i, column in enumerate(factor.T):
+        largest = (np.abs(column) / (1.0 + np.abs(point))).max()
+        if count == 1 or largest == 0.0:
+            continue
+        step = 6e-6 / largest
+        above, below = _factors(spec, np.stack([point + step * column, point - step * column]), t)
+        operator[:, i, :] = (above - below) / (2.0 * step)
     difference = np.abs(operator - np.swapaxes(operator, 1, 2))
     allowed = 1e-5 * np.abs(operator).max() + 1e-8 * np.abs(factor).max() ** 2
     if difference.max(initial=0.0) > allowed:
@@ -92,7 +118,8 @@ def check_declared_kind(name: str, kind: str, spec: dict[str, Any], start: Float
     check = {"diagonal": _check_diagonal, "commutative": _check_commutative}.get(kind)
     if check is None:
         return
+    factor = _deviations if kind == "diagonal" else _factors
     for point in _three_points(start):
         # Where the factor is not finite (outside its domain) there is nothing to compare.
-        if np.isfinite(_factors(spec, point[None], t)).all():
+        if np.isfinite(factor(spec, point[None], t)).all():
             check(name, spec, point, t)

@@ -1,5 +1,7 @@
 """Every argument of simulate tried wrong: the error names it, before any work starts."""
 
+import time
+
 import numpy as np
 import optsde
 import pytest
@@ -153,6 +155,38 @@ def test_low_order_method_for_a_better_model_warns():
     flow = SGD.flow(PROBLEM, order=2)
     with pytest.warns(UserWarning, match="weak order 1, its model of order 2"):
         optsde.simulate(flow, X, steps=2, method="euler_maruyama")
+
+
+def test_one_false_entry_among_many_is_found_at_once():
+    def hidden(x):
+        out = np.sqrt(1.0 + x**2)
+        out[:, 1234] += 0.01 * np.sin(x[:, 777] - x[:, 778])
+        return out
+
+    many = optsde.losses.Quadratic(1.0, dim=2000)
+    dynamics = SGD.sde(optsde.Problem(many, optsde.noise.Function(hidden, kind="diagonal")))
+    start = np.linspace(-1.0, 1.0, 2000)
+    begin = time.perf_counter()
+    with pytest.raises(ValueError, match=r"entry 1234 of the noise factor changes with coordinate 77[78];"):
+        optsde.simulate(dynamics, start, steps=1)
+    # One coordinate at a time through matrices took minutes.
+    assert time.perf_counter() - begin < 5.0
+
+
+def test_a_declared_factor_of_the_wrong_shape_is_named():
+    dynamics = SGD.sde(optsde.Problem(LOSS, optsde.noise.Function(lambda x: x[:, 0], kind="diagonal")))
+    with pytest.raises(ValueError, match=r"factor: the callback returned shape \(1,\), expected \(1, 2\)"):
+        optsde.simulate(dynamics, X, steps=1)
+
+
+def test_commuting_columns_of_a_curved_field_pass():
+    # Columns f(r²) x and g(r²) x: both along x, so they commute where f g' = g f'.
+    def factor(t, x):
+        square = (x**2).sum(axis=1, keepdims=True)
+        return np.stack([np.exp(square) * x, 3.0 * np.exp(square) * x], axis=2)
+
+    dynamics = optsde.SDE(lambda t, x: -x, factor, dim=2, noise="commutative")
+    optsde.simulate(dynamics, [0.3, 0.1], t1=0.1, dt=0.05, rng=1)
 
 
 def test_true_declarations_pass():
