@@ -31,7 +31,7 @@ __version__: str
 #        {"kind": "langevin", "loss": loss, "temperature": float, "mobility": (d,)}
 #        {"kind": "ornstein_uhlenbeck", "a": (d, d) or (d,), "mean": (d,), "cov": (d, d) or (d,)}
 #        {"kind": "sde", "dim": int, "noise_kind": str, "n_wiener": int,
-#         "drift": f | c, "diffusion": the same, "jacobian": the same or None}
+#         "drift": f | c, "diffusion": the same, "diffusion_jacobian": the same or None}
 # Python callbacks take a read-only (n, d) array (for "sde": t first) and return what api.md says; the native side checks
 # shape and dtype of every return and raises ValueError/TypeError naming the callback.
 
@@ -81,7 +81,7 @@ def simulate(plan: dict[str, Any], poll: Callable[[int], None] | None) -> dict[s
       theta0: {"points": (1, d) or (n_paths, d) array of the run's dtype (full n_paths rows, also with path_range)}
               | {"gaussian": (mean (d,), factor (d, d))} | {"uniform": (low (d,), high (d,))}
       n_paths: int; path_range: (a, b)
-      first_step: int   absolute index of the first step on the dt grid (round(t0 / dt))
+      first_cell: int   absolute index of the first cell on the wiener_dt grid
       n_steps: int; t0: float; dt: float; cells: int (dt / wiener_dt, >= 1)
       increments: "gaussian" | "gaussian_f32" | "two_point"; dtype: "float64" | "float32"
       key: int (0 <= key < 2**64); threads: int; keep_diverged: bool

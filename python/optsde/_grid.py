@@ -22,17 +22,17 @@ _LARGEST_INDEX = 1 << 56
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)
 class TimeGrid(Description):
-    """n_steps steps of dt from t0 to t1, each of ``cells`` cells of the Wiener grid, the first at an absolute step."""
+    """n_steps steps of dt from t0 to t1, each of ``cells`` cells of the Wiener grid, the first of them at an absolute cell."""
 
     t0: float
     t1: float
     dt: float
     n_steps: int
-    first_step: int
+    first_cell: int
     cells: int
 
     def __init__(self, t0: float, t1: float, dt: float, n_steps: int, cells: int) -> None:
-        self._set(t0=t0, t1=t1, dt=dt, n_steps=n_steps, first_step=_absolute_step(t0, dt), cells=cells)
+        self._set(t0=t0, t1=t1, dt=dt, n_steps=n_steps, first_cell=_absolute_step(t0, dt / cells), cells=cells)
 
     def times(self, at: NDArray[np.int64]) -> FloatArray:
         """Times of steps since the start."""
@@ -120,21 +120,20 @@ def time_grid(dynamics: Dynamics, steps: Any, t1: Any, t0: Any, dt: Any, substep
         cells = _whole(step / fine)
         if cells is None:
             raise ValueError(f"wiener_dt: expected dt = {step:.12g} or an integer fraction of it, got {fine:.12g}")
-        if not _on_grid(start, step):
-            # The cells of a step are counted from a whole step: from elsewhere they would be those of another time.
-            before = math.floor(start / step)
+        if not _on_grid(start, fine):
+            before = math.floor(start / fine)
             raise ValueError(
-                f"t0: with wiener_dt, expected a whole number of steps of dt = {step:.12g}, got {start:.12g}; "
-                f"the nearest are {before * step:.12g} and {(before + 1) * step:.12g}"
+                f"t0: expected a whole number of wiener_dt = {fine:.12g}, got {start:.12g}; "
+                f"the nearest are {before * fine:.12g} and {(before + 1) * fine:.12g}"
             )
     assert cells is not None
     grid = TimeGrid(start, start + span, step, count, cells)
-    if (grid.first_step + count) * cells * dynamics.dim >= _LARGEST_INDEX:
-        total = grid.first_step + count
+    if (grid.first_cell + count * cells) * dynamics.dim >= _LARGEST_INDEX:
+        total = grid.first_cell // cells + count
         # The argument to blame: without it the addresses would do.
         if total * dynamics.dim < _LARGEST_INDEX:
             name = "wiener_dt"
-        elif grid.first_step * dynamics.dim >= _LARGEST_INDEX:
+        elif grid.first_cell // cells * dynamics.dim >= _LARGEST_INDEX:
             name = "t0"
         else:
             name = "dt" if steps is None else "steps"

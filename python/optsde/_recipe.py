@@ -83,7 +83,7 @@ class Recipe(Description):
             "theta0": self.theta0._spec(self.dim),
             "n_paths": self.n_paths,
             "path_range": self.path_range,
-            "first_step": self.grid.first_step * fine,
+            "first_cell": self.grid.first_cell,
             "n_steps": self.grid.n_steps * fine,
             "t0": self.grid.t0,
             "dt": self.grid.dt / fine,

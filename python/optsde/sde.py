@@ -95,7 +95,7 @@ class SDE(Dynamics):
             "n_wiener": self.n_wiener,
             "drift": _native(self.drift),
             "diffusion": _native(self.diffusion),
-            "jacobian": _native(self.diffusion_jacobian),
+            "diffusion_jacobian": _native(self.diffusion_jacobian),
         }
 
     def _equation(self) -> str:

@@ -1,5 +1,6 @@
 """Long runs for subprocesses that are interrupted, and what they report; ``python programs.py NAME``."""
 
+import signal
 import sys
 import threading
 import time
@@ -108,4 +109,6 @@ def main(name, threads_left):
 
 
 if __name__ == "__main__":
+    # A background job of a shell starts with the signal ignored, and so would what it starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     main(sys.argv[1], len(list(Path("/proc/self/task").iterdir())))

@@ -135,7 +135,7 @@ def test_unexpected_keyword():
         run(n_path=3)
 
 
-@pytest.mark.parametrize("text", ["0", "-1", "two", "", "1.5", "9" * 30])
+@pytest.mark.parametrize("text", ["0", "-1", "two", "1.5", "9" * 30])
 def test_bad_number_of_threads_in_the_environment(monkeypatch, text):
     CALLS.clear()
     monkeypatch.setenv("OPTSDE_NUM_THREADS", text)
@@ -184,3 +184,9 @@ def test_every_inquiry_of_a_loss_checks_its_points():
     assert LOSS.value(np.zeros((0, 2))).shape == (0,)
     assert LOSS.grad(np.zeros((3, 0, 2))).shape == (3, 0, 2)
     assert losses.Rosenbrock(2).hessian(np.zeros((0, 2))).shape == (0, 2, 2)
+
+
+def test_empty_settings_are_as_good_as_none(monkeypatch):
+    for name in ("OPTSDE_NUM_THREADS", "OPTSDE_SIMD"):
+        monkeypatch.setenv(name, "")
+    assert run(steps=1).threads >= 1

@@ -16,7 +16,7 @@ def grid(dynamics=SDE, *, steps=None, t1=None, t0=0.0, dt=None, substeps=None, w
 
 def test_default_is_eight_substeps():
     made = grid(steps=10)
-    assert (made.n_steps, made.dt, made.first_step, made.cells) == (80, 0.1 / 8, 0, 1)
+    assert (made.n_steps, made.dt, made.first_cell, made.cells) == (80, 0.1 / 8, 0, 1)
     assert made.t1 == pytest.approx(1.0)
 
 
@@ -26,28 +26,40 @@ def test_discrete_steps_are_its_own():
     assert grid(CHAIN, steps=10, wiener_dt=0.0125).cells == 8
 
 
-def test_first_step_is_absolute():
+def test_first_cell_is_absolute():
     made = grid(t0=0.3, t1=1.0, dt=0.1)
-    assert (made.first_step, made.n_steps, made.dt) == (3, 7, 0.1)
+    assert (made.first_cell, made.n_steps, made.dt) == (3, 7, 0.1)
 
 
 @pytest.mark.parametrize("dt", [0.1, 0.3, 1e-3])
 @pytest.mark.parametrize("part", [0.0, 0.25, 0.5, 0.75])
 def test_a_start_between_steps_counts_them_without_gaps(dt, part):
     # Rounding halves to even would give steps 0, 2, 2, 4 to times 0.5, 1.5, 2.5, 3.5 and repeat noise in a split run.
-    first = [grid(t0=(k + part) * dt, t1=(k + part + 1.0) * dt, dt=dt).first_step for k in range(200)]
+    first = [grid(t0=(k + part) * dt, t1=(k + part + 1.0) * dt, dt=dt).first_cell for k in range(200)]
     assert first == list(range(200))
 
 
-def test_the_wiener_grid_counts_from_a_whole_step():
-    assert grid(t0=0.2, t1=0.6, dt=0.2, wiener_dt=0.05).first_step == 1
-    with pytest.raises(ValueError, match=r"t0: .* dt = 0.2, got 0.1; the nearest are 0 and 0.2"):
-        grid(t0=0.1, t1=0.5, dt=0.2, wiener_dt=0.1)
+def test_the_wiener_grid_counts_whole_cells():
+    assert grid(t0=0.2, t1=0.6, dt=0.2, wiener_dt=0.05).first_cell == 4
+    assert grid(t0=0.1, t1=0.5, dt=0.2, wiener_dt=0.05).first_cell == 2
+    with pytest.raises(ValueError, match=r"t0: .* wiener_dt = 0.1, got 0.05; the nearest are 0 and 0.1"):
+        grid(t0=0.05, t1=0.45, dt=0.2, wiener_dt=0.1)
+
+
+@pytest.mark.parametrize("method", ["euler_maruyama", "milstein", "ornstein_uhlenbeck"])
+def test_a_start_between_steps_sees_the_same_wiener_path(method):
+    walk = optsde.OrnsteinUhlenbeck(0.0, 0.0, 1.0, dim=1)
+    ends = [
+        optsde.simulate(walk, 0.0, t0=0.1, t1=0.5, dt=dt, wiener_dt=0.05, n_paths=40, method=method, rng=1).final
+        for dt in (0.05, 0.1, 0.2)
+    ]
+    np.testing.assert_allclose(ends[1], ends[0], atol=1e-14)
+    np.testing.assert_allclose(ends[2], ends[0], atol=1e-14)
 
 
 def test_a_late_start_keeps_whole_steps():
     made = grid(t0=1e8 * 0.1, steps=3)
-    assert (made.first_step, made.n_steps) == (8 * 10**8, 24)
+    assert (made.first_cell, made.n_steps) == (8 * 10**8, 24)
 
 
 def test_times_are_not_accumulated():

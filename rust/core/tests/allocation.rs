@@ -56,7 +56,7 @@ fn allocations<T: Element>(
         key: 7,
         grid: Grid { h, cells, increments },
         t0: 0.0,
-        first_step: 0,
+        first_cell: 0,
         n_steps,
         n_paths,
         range: (0, n_paths),

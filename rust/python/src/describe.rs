@@ -192,27 +192,12 @@ fn noise<T: RunElement>(dict: &Bound<'_, PyDict>, of: &Arc<dyn Loss<T>>) -> PyRe
     })
 }
 
-/// `-M ∇f dt + scale · S dW`, with its linear form where it has one.
-fn gradient_sde<T: RunElement>(
-    builtin: Option<&Builtin>,
-    loss: Arc<dyn Loss<T>>,
-    noise: Arc<dyn Noise<T>>,
-    scale: f64,
-    mobility: Option<Vec<f64>>,
-) -> PyResult<Arc<dyn Sde<T>>> {
-    let linear = match (builtin, noise.constant()) {
-        (Some(Builtin::Quadratic(quadratic)), Some(factor)) => {
-            let h = quadratic.matrix();
-            let m = |i: usize| mobility.as_ref().map_or(1.0, |m| m[i]);
-            Some(Linear {
-                rate: Matrix::from_fn(h.rows(), h.cols(), |i, j| m(i) * h[(i, j)]),
-                mean: quadratic.center().map_or_else(|| vec![0.0; h.rows()], <[f64]>::to_vec),
-                factor: factor.scaled(scale),
-            })
-        }
+/// The loss once more where it is quadratic, for the exact steps of its equation.
+fn quadratic(loss: Option<Builtin>) -> Option<Quadratic<f64>> {
+    match loss {
+        Some(Builtin::Quadratic(quadratic)) => Some(quadratic),
         _ => None,
-    };
-    Ok(Arc::new(GradientSde::new(loss, noise, scale, mobility, linear)))
+    }
 }
 
 /// The equation of a description; of a discrete optimizer, the equation whose Euler–Maruyama step it is.
@@ -225,7 +210,7 @@ pub fn sde<T: RunElement>(dict: &Bound<'_, PyDict>) -> PyResult<Arc<dyn Sde<T>>>
             let noise = noise(&entry::<Bound<'_, PyDict>>(dict, "noise")?, &loss)?;
             let (lr, batch): (f64, f64) = (entry(dict, "lr")?, entry(dict, "batch_size")?);
             // The gradient noise of a step is z = S ΔW / sqrt(lr), and the step subtracts lr z.
-            gradient_sde(builtin(&of)?.as_ref(), loss, noise, -(lr / batch).sqrt(), None)?
+            Arc::new(GradientSde::new(loss, noise, -(lr / batch).sqrt(), None, quadratic(builtin(&of)?)))
         }
         "gradient_flow" => {
             let loss = loss::<T>(&entry::<Bound<'_, PyDict>>(dict, "loss")?)?;
@@ -243,15 +228,16 @@ pub fn sde<T: RunElement>(dict: &Bound<'_, PyDict>) -> PyResult<Arc<dyn Sde<T>>>
                 Arc::new(Gaussian(Factor::of_variances(&variances)))
             };
             let mobility = mobility.iter().any(|m| *m != 1.0).then_some(mobility);
-            gradient_sde(builtin(&of)?.as_ref(), loss, noise, 1.0, mobility)?
+            Arc::new(GradientSde::new(loss, noise, 1.0, mobility, quadratic(builtin(&of)?)))
         }
         "ornstein_uhlenbeck" => {
             let (shape, a) = array(dict, "a")?;
             let (mean, factor) = (vector(dict, "mean")?, factor(dict, "cov")?);
             if shape.len() == 1 {
                 // The gradient of a quadratic by coordinate, which has a kernel of its own.
-                let bowl = Quadratic::diagonal(a, Some(mean)).map(Builtin::Quadratic).map_err(to_python)?;
-                return gradient_sde(Some(&bowl), bowl.block(), Arc::new(Gaussian(factor)), 1.0, None);
+                let bowl = Quadratic::diagonal(a, Some(mean)).map_err(to_python)?;
+                let (loss, noise) = (Arc::new(bowl.cast::<T>()), Arc::new(Gaussian(factor)));
+                return Ok(Arc::new(GradientSde::new(loss, noise, 1.0, None, Some(bowl))));
             }
             Arc::new(LinearSde::new(Linear { rate: matrix(&shape, a)?, mean, factor }))
         }
@@ -264,7 +250,7 @@ pub fn sde<T: RunElement>(dict: &Bound<'_, PyDict>) -> PyResult<Arc<dyn Sde<T>>>
                     n_wiener: entry(dict, "n_wiener")?,
                     kind: noise_kind,
                     factor,
-                    jacobian: function(dict, "jacobian", Takes::TimeAndState)?,
+                    jacobian: function(dict, "diffusion_jacobian", Takes::TimeAndState)?,
                 }),
             };
             Arc::new(FunctionSde { dim, drift: required::<T>(dict, "drift", Takes::TimeAndState)?, noise })

@@ -6,9 +6,34 @@ use pyo3::exceptions::{PyImportError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
+/// An environment variable; an empty one is as good as none.
+fn setting(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.trim().is_empty())
+}
+
+/// What matters here of what the processor can do.
+fn cpu_features() -> Vec<&'static str> {
+    #[cfg(target_arch = "x86_64")]
+    {
+        let found = [
+            ("fma", std::arch::is_x86_feature_detected!("fma")),
+            ("avx2", std::arch::is_x86_feature_detected!("avx2")),
+            ("avx512f", std::arch::is_x86_feature_detected!("avx512f")),
+            ("avx512dq", std::arch::is_x86_feature_detected!("avx512dq")),
+            ("avx512vl", std::arch::is_x86_feature_detected!("avx512vl")),
+            ("avx512bw", std::arch::is_x86_feature_detected!("avx512bw")),
+        ];
+        found.into_iter().filter(|(_, has)| *has).map(|(name, _)| name).collect()
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        Vec::new()
+    }
+}
+
 /// Reads `OPTSDE_SIMD`.
 pub fn choose_instruction_set() -> PyResult<()> {
-    let Ok(name) = std::env::var("OPTSDE_SIMD") else { return Ok(()) };
+    let Some(name) = setting("OPTSDE_SIMD") else { return Ok(()) };
     let names = || available().iter().map(|isa| isa.name()).collect::<Vec<_>>().join(", ");
     match Isa::from_name(&name) {
         Some(wanted) if choose(wanted) => Ok(()),
@@ -20,12 +45,12 @@ pub fn choose_instruction_set() -> PyResult<()> {
 /// Threads by `OPTSDE_NUM_THREADS`, else by the process's CPU affinity and quota.
 #[pyfunction]
 pub fn default_threads() -> PyResult<usize> {
-    match std::env::var("OPTSDE_NUM_THREADS") {
-        Ok(text) => text.trim().parse().ok().filter(|n| *n > 0).ok_or_else(|| {
+    match setting("OPTSDE_NUM_THREADS") {
+        Some(text) => text.trim().parse().ok().filter(|n| *n > 0).ok_or_else(|| {
             PyValueError::new_err(format!("OPTSDE_NUM_THREADS: got {text:?}, expected a positive whole number"))
         }),
         // The standard library asks the scheduler's mask and the control group's quota.
-        Err(_) => Ok(std::thread::available_parallelism().map_or(1, usize::from)),
+        None => Ok(std::thread::available_parallelism().map_or(1, usize::from)),
     }
 }
 
@@ -36,6 +61,7 @@ pub fn info(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     dict.set_item("version", env!("CARGO_PKG_VERSION"))?;
     dict.set_item("simd", isa().name())?;
     dict.set_item("simd_available", available().iter().map(|isa| isa.name()).collect::<Vec<_>>())?;
+    dict.set_item("cpu_features", cpu_features())?;
     dict.set_item("threads", default_threads()?)?;
     Ok(dict)
 }

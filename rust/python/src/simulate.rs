@@ -136,7 +136,7 @@ fn typed<'py, T: RunElement>(dict: &Bound<'py, PyDict>, poll: Option<Py<PyAny>>)
         key: entry(dict, "key")?,
         grid: Grid { h, cells: entry(dict, "cells")?, increments },
         t0: entry(dict, "t0")?,
-        first_step: entry(dict, "first_step")?,
+        first_cell: entry(dict, "first_cell")?,
         n_steps: sizes.n_steps,
         n_paths: sizes.n_paths,
         range: sizes.range,

@@ -5,7 +5,8 @@ use crate::block::Span;
 use crate::elementwise;
 use crate::error::Result;
 use crate::lanes::Real;
-use crate::loss::{EulerSteps, Loss};
+use crate::linalg::Matrix;
+use crate::loss::{EulerSteps, Loss, Quadratic};
 use crate::noise::{Factor, Noise, NoiseKind};
 use std::sync::Arc;
 
@@ -17,7 +18,8 @@ pub struct GradientSde<T: Real> {
     mobility: Option<Vec<f64>>,
     noise_scale: f64,
     constant: Option<Factor>,
-    linear: Option<Linear>,
+    /// The loss once more, where it is quadratic.
+    quadratic: Option<Quadratic<f64>>,
 }
 
 impl<T: Real> GradientSde<T> {
@@ -28,10 +30,10 @@ impl<T: Real> GradientSde<T> {
         noise: Arc<dyn Noise<T>>,
         noise_scale: f64,
         mobility: Option<Vec<f64>>,
-        linear: Option<Linear>,
+        quadratic: Option<Quadratic<f64>>,
     ) -> Self {
         let constant = noise.constant().map(|factor| factor.scaled(noise_scale));
-        Self { loss, noise, mobility, noise_scale, constant, linear }
+        Self { loss, noise, mobility, noise_scale, constant, quadratic }
     }
 }
 
@@ -69,6 +71,9 @@ impl<T: Real> Sde<T> for GradientSde<T> {
     fn diagonal_milstein(&self, _t: f64, x: &[T], b: &mut [T], bdb: &mut [T], span: Span) -> Result<()> {
         self.noise.diagonal_milstein(x, T::from_f64(self.noise_scale), b, bdb, span)
     }
+    fn noise(&self, _t: f64, x: &[T], dw: &[T], out: &mut [T], scratch: &mut [T], span: Span) -> Result<()> {
+        self.noise.apply(x, T::from_f64(self.noise_scale), dw, out, scratch, span)
+    }
     fn factor(&self, _t: f64, x: &[T], f: &mut [T], span: Span) -> Result<()> {
         self.noise.factor(x, T::from_f64(self.noise_scale), f, span)
     }
@@ -81,8 +86,13 @@ impl<T: Real> Sde<T> for GradientSde<T> {
     fn euler(&self, steps: EulerSteps<'_, T>, x: &mut [T], span: Span) -> Result<()> {
         self.loss.euler(steps, x, span)
     }
-    fn linear(&self) -> Option<&Linear> {
-        self.linear.as_ref()
+    fn linear(&self) -> Option<Linear> {
+        let (quadratic, factor) = (self.quadratic.as_ref()?, self.constant.clone()?);
+        let h = quadratic.matrix();
+        let m = |i: usize| self.mobility.as_ref().map_or(1.0, |m| m[i]);
+        let rate = Matrix::from_fn(h.rows(), h.cols(), |i, j| m(i) * h[(i, j)]);
+        let mean = quadratic.center().map_or_else(|| vec![0.0; h.rows()], <[f64]>::to_vec);
+        Some(Linear { rate, mean, factor })
     }
     fn needs_calling_thread(&self) -> bool {
         self.loss.needs_calling_thread() || self.noise.needs_calling_thread()

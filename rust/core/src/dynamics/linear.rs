@@ -56,7 +56,7 @@ impl<T: Real> Sde<T> for LinearSde<T> {
     fn has_jacobian(&self) -> bool {
         true
     }
-    fn linear(&self) -> Option<&Linear> {
-        Some(&self.linear)
+    fn linear(&self) -> Option<Linear> {
+        Some(self.linear.clone())
     }
 }

@@ -14,7 +14,7 @@ use crate::block::Span;
 use crate::error::{Error, Result};
 use crate::lanes::Real;
 use crate::loss::EulerSteps;
-use crate::noise::{Factor, NoiseKind};
+use crate::noise::{Factor, NoiseKind, apply_factor};
 
 /// An Itô equation. Component `i` of lane `p` is `x[i * width + p]`.
 pub trait Sde<T: Real>: Send + Sync {
@@ -46,6 +46,12 @@ pub trait Sde<T: Real>: Send + Sync {
     fn diagonal_milstein(&self, _t: f64, _x: &[T], _b: &mut [T], _bdb: &mut [T], _span: Span) -> Result<()> {
         Err(Error::missing("the jacobian of the diffusion"))
     }
+    /// `out = b(t, x) dw`, `d` rows; `scratch` holds `d·m` rows.
+    fn noise(&self, t: f64, x: &[T], dw: &[T], out: &mut [T], scratch: &mut [T], span: Span) -> Result<()> {
+        self.factor(t, x, scratch, span)?;
+        apply_factor(scratch, dw, out, span.width);
+        Ok(())
+    }
     /// The factor, `d·m` rows, entry (i, j) in row `i·m + j`.
     fn factor(&self, _t: f64, _x: &[T], _f: &mut [T], _span: Span) -> Result<()> {
         Err(Error::missing("the factor of the diffusion"))
@@ -62,8 +68,8 @@ pub trait Sde<T: Real>: Send + Sync {
     fn euler(&self, _steps: EulerSteps<'_, T>, _x: &mut [T], _span: Span) -> Result<()> {
         Err(Error::missing("a kernel for many steps"))
     }
-    /// The exact linear form, where the drift is linear and the noise additive.
-    fn linear(&self) -> Option<&Linear> {
+    /// The exact linear form, made when it is asked for, where the drift is linear and the noise additive.
+    fn linear(&self) -> Option<Linear> {
         None
     }
     /// Whether it calls Python, and so must run on the calling thread.

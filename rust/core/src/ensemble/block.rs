@@ -45,7 +45,7 @@ impl<'a, T: Element> Worker<'a, T> {
             tick,
             x: Buffer::new(plan.stepper.dim() * width),
             scratch: Buffer::new(plan.stepper.scratch_rows() * width),
-            noise: WienerPath::new(plan.key, plan.grid, draws, width),
+            noise: WienerPath::new(plan.key, plan.grid, plan.first_cell, plan.n_steps, draws, width),
             recorders: plan.observers.iter().map(|observer| observer.recorder(width)).collect(),
             agenda,
             alive: Vec::with_capacity(width / GROUP as usize + 2),
@@ -101,7 +101,6 @@ impl<'a, T: Element> Worker<'a, T> {
             }
         }
         let mut agenda = self.agenda.iter().peekable();
-        let last = plan.first_step + plan.n_steps;
         let mut reported = 0;
         let leaps = plan.stepper.leaps() && self.noise.is_plain() && !watch;
         let mut k = 0;
@@ -128,11 +127,11 @@ impl<'a, T: Element> Worker<'a, T> {
             (self.tick)();
             if leaps {
                 let next = agenda.peek().map_or(plan.n_steps, |(at, ..)| *at);
-                let (dw, count) = self.noise.run(plan.first_step + k, next - k, last);
+                let (dw, count) = self.noise.run(k, next - k);
                 plan.stepper.leap(plan.grid.h, dw, count, x, span)?;
                 k += count as u64;
             } else {
-                let (dw, iterated, residuals) = self.noise.step(plan.first_step + k, last);
+                let (dw, iterated, residuals) = self.noise.step(k);
                 let step = Step { t: plan.time(k), h: plan.grid.h, dw, iterated, residuals, span };
                 plan.stepper.step(&step, x, scratch)?;
                 k += 1;

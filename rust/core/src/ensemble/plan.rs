@@ -19,8 +19,8 @@ pub struct Plan<T: Element> {
     pub grid: Grid,
     /// Time at the start.
     pub t0: f64,
-    /// Absolute index of the first step: noise is addressed by it.
-    pub first_step: u64,
+    /// Absolute index of the first cell of the Wiener path: noise is addressed by it.
+    pub first_cell: u64,
     /// Steps to take.
     pub n_steps: u64,
     /// Paths of the ensemble.
@@ -37,10 +37,11 @@ impl<T: Element> Plan<T> {
     /// Time at the `k`-th step: on the absolute grid where the start is on it, so that a run split in two sees the
     /// same times as the whole.
     pub(super) fn time(&self, k: u64) -> f64 {
-        let h = self.grid.h;
-        let start = self.first_step as f64 * h;
-        if (start - self.t0).abs() <= 1e-9 * h.max(self.t0.abs()) {
-            (self.first_step + k) as f64 * h
+        let Grid { h, cells, .. } = self.grid;
+        let first_step = self.first_cell / cells;
+        let start = first_step as f64 * h;
+        if self.first_cell.is_multiple_of(cells) && (start - self.t0).abs() <= 1e-9 * h.max(self.t0.abs()) {
+            (first_step + k) as f64 * h
         } else {
             self.t0 + k as f64 * h
         }

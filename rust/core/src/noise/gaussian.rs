@@ -49,6 +49,15 @@ impl Factor {
         }
     }
 
+    /// Entry (i, j).
+    pub fn entry(&self, i: usize, j: usize) -> f64 {
+        match self {
+            Factor::Diagonal(s) if i == j => s[i],
+            Factor::Diagonal(_) => 0.0,
+            Factor::Lower(l) => l[(i, j)],
+        }
+    }
+
     /// As a dense matrix.
     pub fn dense(&self) -> Matrix<f64> {
         match self {

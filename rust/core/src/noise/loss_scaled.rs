@@ -1,10 +1,11 @@
 //! `Σ(x) = (loss(x) + floor) · cov`: noise that vanishes with the loss.
 
-use super::{Factor, Noise, NoiseKind};
+use super::{Factor, Noise, NoiseKind, apply_factor};
 use crate::block::Span;
+use crate::elementwise::multiply;
 use crate::error::Result;
 use crate::lanes::{Kernel, Number, Real, Simd, Vector, dispatch};
-use crate::linalg::Matrix;
+use crate::linalg::Dense;
 use crate::loss::Loss;
 use std::sync::Arc;
 
@@ -13,14 +14,19 @@ use std::sync::Arc;
 pub struct LossScaled<T: Real> {
     loss: Arc<dyn Loss<T>>,
     factor: Factor,
-    dense: Matrix<f64>,
+    /// The factor in the element type, where it is full.
+    full: Option<Dense<T>>,
     floor: f64,
 }
 
 impl<T: Real> LossScaled<T> {
     /// The noise of `loss` with the factor of `cov`.
     pub fn new(loss: Arc<dyn Loss<T>>, factor: Factor, floor: f64) -> Self {
-        Self { loss, dense: factor.dense(), factor, floor }
+        let full = match &factor {
+            Factor::Diagonal(_) => None,
+            Factor::Lower(lower) => Some(Dense::lower(lower)),
+        };
+        Self { loss, factor, full, floor }
     }
 }
 
@@ -57,7 +63,7 @@ impl<T: Real> Kernel for Spread<'_, T> {
 
 /// `∂S_ij/∂x_k = c_ij ∂_k loss / (2 sqrt(loss + floor))`.
 struct Slopes<'a, T> {
-    coefficients: &'a [f64],
+    factor: &'a Factor,
     floor: f64,
     scale: T,
     value: &'a [T],
@@ -71,7 +77,7 @@ impl<T: Real> Kernel for Slopes<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self) {
-        let Self { coefficients, floor, scale, value, grad, rows, dim, width } = self;
+        let Self { factor, floor, scale, value, grad, rows, dim, width } = self;
         let lanes = <T::V<S> as Vector>::LANES;
         let floor = <T::V<S>>::constant(floor);
         let half = <T::V<S>>::splat(scale) * <T::V<S>>::constant(0.5);
@@ -80,8 +86,8 @@ impl<T: Real> Kernel for Slopes<'_, T> {
             unsafe {
                 let root = (<T::V<S>>::load(value.as_ptr().add(p)) + floor).sqrt();
                 let slope = half / root;
-                for (r, c) in coefficients.iter().enumerate() {
-                    let c = <T::V<S>>::constant(*c) * slope;
+                for r in 0..dim * dim {
+                    let c = <T::V<S>>::constant(factor.entry(r / dim, r % dim)) * slope;
                     for k in 0..dim {
                         let g = <T::V<S>>::load(grad.as_ptr().add(k * width + p));
                         (c * g).store(rows.as_mut_ptr().add((r * dim + k) * width + p));
@@ -140,22 +146,31 @@ impl<T: Real> Noise<T> for LossScaled<T> {
             }
         }
     }
+    fn apply(&self, x: &[T], scale: T, dw: &[T], out: &mut [T], scratch: &mut [T], span: Span) -> Result<()> {
+        let width = span.width;
+        let Some(full) = &self.full else {
+            self.factor(x, scale, scratch, span)?;
+            apply_factor(scratch, dw, out, width);
+            return Ok(());
+        };
+        // sqrt(loss + floor) · (L dw): one root a path, not one a matrix element.
+        let root = &mut scratch[..width];
+        self.loss.value(x, root, span)?;
+        dispatch(Spread { coefficients: &[1.0], floor: self.floor, scale, rows: root, width });
+        out.fill(T::default());
+        full.add_apply(dw, out, span)?;
+        for row in out.chunks_exact_mut(width) {
+            multiply(row, root);
+        }
+        Ok(())
+    }
     fn jacobian(&self, x: &[T], scale: T, j: &mut [T], scratch: &mut [T], span: Span) -> Result<()> {
         let d = self.factor.dim();
         let width = span.width;
         let (grad, value) = scratch.split_at_mut(d * width);
         self.loss.grad(x, grad, span)?;
         self.loss.value(x, &mut value[..width], span)?;
-        dispatch(Slopes {
-            coefficients: self.dense.as_slice(),
-            floor: self.floor,
-            scale,
-            value,
-            grad,
-            rows: j,
-            dim: d,
-            width,
-        });
+        dispatch(Slopes { factor: &self.factor, floor: self.floor, scale, value, grad, rows: j, dim: d, width });
         Ok(())
     }
     fn needs_calling_thread(&self) -> bool {

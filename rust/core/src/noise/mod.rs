@@ -11,6 +11,7 @@ pub use kind::NoiseKind;
 pub use loss_scaled::LossScaled;
 
 use crate::block::Span;
+use crate::elementwise::add_product;
 use crate::error::{Error, Result};
 use crate::lanes::Real;
 
@@ -43,6 +44,12 @@ pub trait Noise<T: Real>: Send + Sync {
     fn factor(&self, _x: &[T], _scale: T, _f: &mut [T], _span: Span) -> Result<()> {
         Err(Error::missing("the factor of the noise"))
     }
+    /// `out = scale · S(x) dw`, `d` rows; `scratch` holds `d·m` rows.
+    fn apply(&self, x: &[T], scale: T, dw: &[T], out: &mut [T], scratch: &mut [T], span: Span) -> Result<()> {
+        self.factor(x, scale, scratch, span)?;
+        apply_factor(scratch, dw, out, span.width);
+        Ok(())
+    }
     /// `∂S_ij/∂x_k` in row `(i·m + j)·d + k`; `scratch` holds `d + 1` rows.
     fn jacobian(&self, _x: &[T], _scale: T, _j: &mut [T], _scratch: &mut [T], _span: Span) -> Result<()> {
         Err(Error::missing("the jacobian of the noise"))
@@ -50,6 +57,17 @@ pub trait Noise<T: Real>: Send + Sync {
     /// Whether it calls Python, and so must run on the calling thread.
     fn needs_calling_thread(&self) -> bool {
         false
+    }
+}
+
+/// `out = f dw`, for a factor of `d·m` rows.
+pub fn apply_factor<T: Real>(f: &[T], dw: &[T], out: &mut [T], width: usize) {
+    let m = dw.len() / width;
+    for (i, row) in out.chunks_exact_mut(width).enumerate() {
+        row.fill(T::default());
+        for j in 0..m {
+            add_product(row, &f[(i * m + j) * width..], &dw[j * width..]);
+        }
     }
 }
 

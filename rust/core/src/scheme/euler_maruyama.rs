@@ -3,7 +3,7 @@
 use super::{Draws, Step, Stepper};
 use crate::block::Span;
 use crate::dynamics::Sde;
-use crate::elementwise::{add_product, add_scaled, euler_constant, euler_diagonal};
+use crate::elementwise::{add_scaled, euler_constant, euler_diagonal};
 use crate::error::{Error, Result};
 use crate::lanes::Real;
 use crate::linalg::Dense;
@@ -53,7 +53,7 @@ impl<T: Real> Stepper<T> for EulerMaruyama<T> {
         match self.diffusion {
             Diffusion::None | Diffusion::Deviations(_) | Diffusion::Constant(_) => 2 * d,
             Diffusion::Diagonal => 3 * d,
-            Diffusion::Full => 2 * d + d * self.sde.n_wiener(),
+            Diffusion::Full => 3 * d + d * self.sde.n_wiener(),
         }
     }
     fn step(&self, step: &Step<'_, T>, x: &mut [T], scratch: &mut [T]) -> Result<()> {
@@ -75,14 +75,10 @@ impl<T: Real> Stepper<T> for EulerMaruyama<T> {
                 euler_diagonal(x, a, b, dw, c);
             }
             Diffusion::Full => {
-                self.sde.factor(t, x, b, span)?;
+                let (noise, factor) = b.split_at_mut(x.len());
+                self.sde.noise(t, x, dw, noise, factor, span)?;
                 add_scaled(x, a, c);
-                let m = self.sde.n_wiener();
-                for (i, row) in x.chunks_exact_mut(width).enumerate() {
-                    for j in 0..m {
-                        add_product(row, &b[(i * m + j) * width..], &dw[j * width..]);
-                    }
-                }
+                add_scaled(x, noise, 1.0);
             }
         }
         Ok(())

@@ -29,6 +29,12 @@ impl<T: Real> ExactOrnsteinUhlenbeck<T> {
         })?;
         let factor = linear.factor.dense();
         let exact = ou_step(&linear.rate, &factor.congruence(&Matrix::identity(factor.cols())), h)?;
+        let parts = [&exact.phi, &exact.integral, &exact.cov, &exact.residual_cov];
+        if parts.iter().any(|part| part.as_slice().iter().any(|x| !x.is_finite())) {
+            let message =
+                format!("the exact step overflows: exp(-A dt) is not finite for dt = {h}; take a shorter one");
+            return Err(Error::invalid("dt", message));
+        }
         Ok(Self {
             propagator: Dense::new(&exact.phi),
             mean: linear.mean.iter().map(|x| T::from_f64(*x)).collect(),

@@ -59,6 +59,9 @@ pub struct Grid {
 pub struct WienerPath<T: Element> {
     key: u64,
     grid: Grid,
+    /// Absolute cells of the run.
+    first_cell: u64,
+    last_cell: u64,
     draws: Draws,
     width: usize,
     first_path: u64,
@@ -72,14 +75,16 @@ pub struct WienerPath<T: Element> {
 }
 
 impl<T: Element> WienerPath<T> {
-    /// The noise that `draws` asks for, for blocks of `width` lanes.
-    pub fn new(key: u64, grid: Grid, draws: Draws, width: usize) -> Self {
+    /// The noise that `draws` asks for in `n_steps` steps from an absolute cell on, for blocks of `width` lanes.
+    pub fn new(key: u64, grid: Grid, first_cell: u64, n_steps: u64, draws: Draws, width: usize) -> Self {
         let m = draws.wiener;
         let squares = if draws.iterated { m * m * width } else { 0 };
         let composed = grid.cells > 1;
         Self {
             key,
             grid,
+            first_cell,
+            last_cell: first_cell + n_steps * grid.cells,
             draws,
             width,
             first_path: 0,
@@ -104,11 +109,11 @@ impl<T: Element> WienerPath<T> {
         Address { key: self.key, tag, first_path: self.first_path }
     }
 
-    /// Increments of as many steps from `step` on as are at hand, at most `most`, `m` rows a step, and their number;
+    /// Increments of as many steps from the `k`-th on as are at hand, at most `most`, `m` rows a step, and their number;
     /// for steps of one cell that need nothing else.
-    pub fn run(&mut self, step: u64, most: u64, last: u64) -> (Drawn<'_, T>, usize) {
+    pub fn run(&mut self, k: u64, most: u64) -> (Drawn<'_, T>, usize) {
         let at = self.address(Tag::WIENER);
-        self.cells.steps(at, step, most, last, self.width)
+        self.cells.steps(at, self.first_cell + k, most, self.last_cell, self.width)
     }
 
     /// Whether steps are of one cell and need increments alone.
@@ -116,20 +121,21 @@ impl<T: Element> WienerPath<T> {
         self.grid.cells == 1 && self.draws.wiener > 0 && !self.draws.iterated && self.draws.residuals == 0
     }
 
-    /// Increments, iterated integrals and residuals of the absolute step `step`; `last` is where the run ends.
-    pub fn step(&mut self, step: u64, last: u64) -> (&[T], &[T], &[T]) {
-        let (width, cells) = (self.width, self.grid.cells);
+    /// Increments, iterated integrals and residuals of the `k`-th step.
+    pub fn step(&mut self, k: u64) -> (&[T], &[T], &[T]) {
+        let (width, cells, last) = (self.width, self.grid.cells, self.last_cell);
+        let first = self.first_cell + k * cells;
         let wiener = self.address(Tag::WIENER);
         let area_address = self.address(Tag::AREA);
         let residual = self.address(Tag::RESIDUAL);
         let cell_h = self.grid.h / cells as f64;
         let m = self.draws.wiener;
         let squares = if self.draws.iterated { m * m * width } else { 0 };
-        let residuals = self.residuals.step(residual, step, last, width);
+        let residuals = self.residuals.step(residual, first, last, width);
         if cells == 1 {
-            let dw = self.cells.step(wiener, step, last, width);
+            let dw = self.cells.step(wiener, first, last, width);
             if let Some(area) = &mut self.area {
-                area.iterated(area_address, step, cell_h, dw, &mut self.iterated[..squares]);
+                area.iterated(area_address, first, cell_h, dw, &mut self.iterated[..squares]);
             }
             return (dw, &self.iterated[..squares], residuals);
         }
@@ -137,8 +143,8 @@ impl<T: Element> WienerPath<T> {
         let iterated = &mut self.iterated[..squares];
         sum.fill(T::default());
         iterated.fill(T::default());
-        for cell in step * cells..(step + 1) * cells {
-            let dw = self.cells.step(wiener, cell, last * cells, width);
+        for cell in first..first + cells {
+            let dw = self.cells.step(wiener, cell, last, width);
             if let Some(area) = &mut self.area {
                 let of_cell = &mut self.cell_iterated[..squares];
                 area.iterated(area_address, cell, cell_h, dw, of_cell);
