@@ -22,7 +22,7 @@ _LARGEST_INDEX = 1 << 56
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)
 class TimeGrid(Description):
-    """n_steps steps of dt from t0 to t1, each of ``cells`` cells of the Wiener grid, the first of them at an absolute cell."""
+    """n_steps steps of dt from t0 to t1, each of ``cells`` cells of the Wiener grid, the first at an absolute cell."""
 
     t0: float
     t1: float
