@@ -134,7 +134,9 @@ def test_a_handler_that_raises_stops_the_run():
 
 def test_uncaught_interrupt_ends_the_process():
     code = (
-        "import optsde; print('ready', flush=True)\n"
+        "import signal, optsde\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs start without it\n"
+        "print('ready', flush=True)\n"
         "optsde.simulate(optsde.OrnsteinUhlenbeck(1.0, 0.0, 1.0, dim=1), 0.0, n_paths=3000000, t1=1000.0, dt=0.05)"
     )
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
