@@ -1,5 +1,6 @@
 //! Random runs of the engine: threads, shards, instruction sets and splits in time leave the bits as they are.
 
+use optsde_core::block::Span;
 use optsde_core::dynamics::GradientSde;
 use optsde_core::ensemble::{Control, Initial, Plan, run};
 use optsde_core::error::{Error, Result};
@@ -8,7 +9,8 @@ use optsde_core::linalg::Matrix;
 use optsde_core::loss::{Loss, MuellerBrown, Quadratic, Rastrigin};
 use optsde_core::noise::{AffineDiagonal, Factor, Gaussian, LossScaled, Noise};
 use optsde_core::observe::{Forest, Moments, Observer, Snapshots};
-use optsde_core::scheme::stepper;
+use optsde_core::rng::Drawn;
+use optsde_core::scheme::{Step, stepper};
 use optsde_core::wiener::{Grid, Increments};
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -137,6 +139,34 @@ proptest! {
         let middle = simulate(case, range, 1, 0, at, start())?.0;
         let end = simulate(case, range, 1, at, case.n_steps - at, Initial::Points(middle))?.0;
         prop_assert_eq!(end, whole(case, 1)?.0);
+    }
+
+    #[test]
+    fn many_steps_at_once_are_steps_one_by_one(
+        bowl in any::<bool>(),
+        affine in any::<bool>(),
+        start in -1.0..1.0f64,
+        dw in prop::collection::vec(-0.1..0.1f64, 5 * 2 * 48),
+    ) {
+        let (span, d) = (Span { n: 48, width: 48 }, if bowl { 2 } else { 1 });
+        let loss: Arc<dyn Loss<f64>> =
+            if bowl { Arc::new(Quadratic::diagonal(vec![1.0, 3.0], Some(vec![0.1, 0.0]))?) } else { Arc::new(Rastrigin::new(1)?) };
+        let noise: Arc<dyn Noise<f64>> = if affine {
+            Arc::new(AffineDiagonal::new(vec![0.5; d], vec![0.7; d], vec![0.2; d]))
+        } else {
+            Arc::new(Gaussian(Factor::of_variances(&vec![0.3; d])))
+        };
+        let sde = Arc::new(GradientSde::new(loss, noise, -0.5, None, None));
+        let scheme = stepper(if affine { "milstein" } else { "euler_maruyama" }, sde, H)?;
+        prop_assert!(scheme.leaps());
+        let (mut at_once, mut one_by_one) = (vec![start; d * 48], vec![start; d * 48]);
+        scheme.leap(H, Drawn::Rows(&dw[..5 * d * 48]), 5, &mut at_once, span)?;
+        let mut scratch = vec![0.0; scheme.scratch_rows() * 48];
+        for dw in dw.chunks_exact(d * 48).take(5) {
+            let step = Step { t: 0.0, h: H, dw, iterated: &[], residuals: &[], span };
+            scheme.step(&step, &mut one_by_one, &mut scratch)?;
+        }
+        prop_assert_eq!(at_once, one_by_one);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::block::Span;
 use crate::error::{Error, Result};
 use crate::lanes::Real;
 use crate::loss::EulerSteps;
-use crate::noise::{Factor, NoiseKind, apply_factor};
+use crate::noise::{AffineDiagonal, Factor, NoiseKind, apply_factor};
 
 /// An Itô equation. Component `i` of lane `p` is `x[i * width + p]`.
 pub trait Sde<T: Real>: Send + Sync {
@@ -60,11 +60,15 @@ pub trait Sde<T: Real>: Send + Sync {
     fn jacobian(&self, _t: f64, _x: &[T], _j: &mut [T], _scratch: &mut [T], _span: Span) -> Result<()> {
         Err(Error::missing("the jacobian of the diffusion"))
     }
+    /// Affine noise and its scale, where [`Sde::euler`] can take many Milstein steps of it at once.
+    fn milstein_noise(&self) -> Option<(&AffineDiagonal, f64)> {
+        None
+    }
     /// Whether [`Sde::euler`] can take many Euler steps at once.
     fn has_euler(&self) -> bool {
         false
     }
-    /// Many Euler steps at once; see [`crate::loss::Loss::euler`].
+    /// Many steps at once; see [`crate::loss::Loss::euler`].
     fn euler(&self, _steps: EulerSteps<'_, T>, _x: &mut [T], _span: Span) -> Result<()> {
         Err(Error::missing("a kernel for many steps"))
     }

@@ -1,10 +1,11 @@
-//! Many Euler steps of a coordinate in one pass: the state stays in registers while the increments go by.
+//! Many steps of a coordinate in one pass, by Euler or Milstein: the state stays in registers while the increments go by.
 //!
 //! For one-dimensional problems everything but the random numbers is traffic; this leaves one load a step. The
 //! operations and their order are those of the step-by-step scheme, and so are the bits.
 
 use crate::block::Span;
 use crate::lanes::{Kernel, Number, Real, Simd, Vector, dispatch};
+use crate::noise::{AffineDiagonal, Deviation};
 use crate::rng::{Drawn, SignRows, signed};
 
 /// A gradient whose components depend on their own coordinate alone.
@@ -13,13 +14,29 @@ pub(super) trait Separable {
     fn slope<N: Number>(&self, i: usize, x: N) -> N;
 }
 
-/// The steps to take: `x_i += c ∂_i f(x) + s_i ΔW_i`, with the increments of step `k` in rows `k·d ..`.
+/// How the noise enters a step.
+#[derive(Clone, Copy, Debug)]
+pub enum Deviations<'a> {
+    /// Constant deviations, with their sign: an Euler step, `x_i += c ∂_i f(x) + s_i ΔW_i`.
+    Constant(&'a [f64]),
+    /// Deviations `scale · sqrt(base + slope (x - center)²)`: a Milstein step of length `h`.
+    Affine {
+        /// The variances.
+        noise: &'a AffineDiagonal,
+        /// What multiplies the deviations, with its sign.
+        scale: f64,
+        /// The step.
+        h: f64,
+    },
+}
+
+/// The steps to take, with the increments of step `k` in rows `k·d ..`.
 #[derive(Clone, Copy, Debug)]
 pub struct EulerSteps<'a, T> {
     /// What multiplies the gradient: minus the step length.
     pub c: f64,
-    /// Deviations of the noise, with their sign.
-    pub deviations: &'a [f64],
+    /// The noise.
+    pub deviations: Deviations<'a>,
     /// Increments.
     pub dw: Drawn<'a, T>,
     /// Steps.
@@ -31,18 +48,75 @@ const TOGETHER: usize = 8;
 
 /// Advances all rows of `x`.
 pub(super) fn euler<T: Real>(loss: &impl Separable, steps: EulerSteps<'_, T>, x: &mut [T], span: Span) {
-    let (d, width) = (steps.deviations.len(), span.width);
-    let rows = steps.count * d;
+    let (c, count, width) = (steps.c, steps.count, span.width);
+    let d = match steps.deviations {
+        Deviations::Constant(deviations) => deviations.len(),
+        Deviations::Affine { noise, .. } => noise.coordinates(),
+    };
+    let rows = count * d;
     assert!(x.len() >= d * width);
-    match steps.dw {
-        Drawn::Rows(dw) => {
+    match (steps.dw, steps.deviations) {
+        (Drawn::Rows(dw), deviations) => {
             assert!(dw.len() >= rows * width);
-            dispatch(Advance { loss, steps, dw: Ready { dw, width }, x, width });
+            let dw = Ready { dw, width };
+            match deviations {
+                Deviations::Constant(s) => dispatch(Advance { loss, noise: Constant(s), dw, c, count, d, x, width }),
+                Deviations::Affine { noise, scale, h } => {
+                    dispatch(Advance { loss, noise: Affine { noise, scale, h }, dw, c, count, d, x, width });
+                }
+            }
         }
-        Drawn::Signs(dw) => {
+        (Drawn::Signs(dw), Deviations::Constant(s)) => {
             assert!(dw.holds(rows) && dw.width == width);
-            dispatch(Advance { loss, steps, dw, x, width });
+            dispatch(Advance { loss, noise: Constant(s), dw, c, count, d, x, width });
         }
+        (Drawn::Signs(dw), Deviations::Affine { noise, scale, h }) => {
+            assert!(dw.holds(rows) && dw.width == width);
+            dispatch(Advance { loss, noise: Affine { noise, scale, h }, dw, c, count, d, x, width });
+        }
+    }
+}
+
+/// Adds the noise of a step to `moved`, where the drift has brought `x`.
+trait Kick: Copy {
+    /// What a row needs of it.
+    type Row<V: Vector>: Copy;
+    fn row<V: Vector>(&self, i: usize) -> Self::Row<V>;
+    fn add<V: Vector>(row: Self::Row<V>, x: V, w: V, moved: V) -> V;
+}
+
+#[derive(Clone, Copy)]
+struct Constant<'a>(&'a [f64]);
+
+impl Kick for Constant<'_> {
+    type Row<V: Vector> = V;
+    #[inline(always)]
+    fn row<V: Vector>(&self, i: usize) -> V {
+        V::constant(self.0[i])
+    }
+    #[inline(always)]
+    fn add<V: Vector>(s: V, _x: V, w: V, moved: V) -> V {
+        s.mul_add(w, moved)
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Affine<'a> {
+    noise: &'a AffineDiagonal,
+    scale: f64,
+    h: f64,
+}
+
+impl Kick for Affine<'_> {
+    type Row<V: Vector> = (Deviation<V>, V);
+    #[inline(always)]
+    fn row<V: Vector>(&self, i: usize) -> (Deviation<V>, V) {
+        (self.noise.deviation(i, V::constant(self.scale)), V::constant(self.h))
+    }
+    #[inline(always)]
+    fn add<V: Vector>((deviation, h): (Deviation<V>, V), x: V, w: V, moved: V) -> V {
+        let (b, bdb) = deviation.at(x);
+        (V::constant(0.5) * bdb).mul_add(w.mul_add(w, -h), b.mul_add(w, moved))
     }
 }
 
@@ -98,25 +172,27 @@ impl<T: Real> Source<T> for SignRows<'_, T> {
     }
 }
 
-struct Advance<'a, L, D, T> {
+struct Advance<'a, L, N, D, T> {
     loss: &'a L,
-    steps: EulerSteps<'a, T>,
+    noise: N,
     dw: D,
+    c: f64,
+    count: usize,
+    d: usize,
     x: &'a mut [T],
     width: usize,
 }
 
-impl<L: Separable, T: Real, D: Source<T>> Kernel for Advance<'_, L, D, T> {
+impl<L: Separable, N: Kick, T: Real, D: Source<T>> Kernel for Advance<'_, L, N, D, T> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self) {
-        let Self { loss, steps, dw, x, width } = self;
-        let d = steps.deviations.len();
-        let c = <T::V<S>>::constant(steps.c);
+        let Self { loss, noise, dw, c, count, d, x, width } = self;
+        let c = <T::V<S>>::constant(c);
         let scale = <T::V<S>>::constant(dw.scale());
         let lanes = <T::V<S> as Vector>::LANES;
-        for (i, s) in steps.deviations.iter().enumerate() {
-            let s = <T::V<S>>::constant(*s);
+        for i in 0..d {
+            let kick = noise.row::<T::V<S>>(i);
             let mut p = 0;
             // SAFETY: `euler` checked that all rows are there; the width is a multiple of the lanes.
             unsafe {
@@ -126,11 +202,11 @@ impl<L: Separable, T: Real, D: Source<T>> Kernel for Advance<'_, L, D, T> {
                     for (u, v) in v.iter_mut().enumerate() {
                         *v = <T::V<S>>::load(row.add(p + u * lanes));
                     }
-                    for k in 0..steps.count {
+                    for k in 0..count {
                         let dw = dw.row(k * d + i);
                         for (u, v) in v.iter_mut().enumerate() {
                             let w = D::load(dw, p + u * lanes, scale);
-                            *v = s.mul_add(w, c.mul_add(loss.slope(i, *v), *v));
+                            *v = N::add(kick, *v, w, c.mul_add(loss.slope(i, *v), *v));
                         }
                     }
                     for (u, v) in v.into_iter().enumerate() {
@@ -140,9 +216,9 @@ impl<L: Separable, T: Real, D: Source<T>> Kernel for Advance<'_, L, D, T> {
                 }
                 while p < width {
                     let mut v = <T::V<S>>::load(row.add(p));
-                    for k in 0..steps.count {
+                    for k in 0..count {
                         let w = D::load(dw.row(k * d + i), p, scale);
-                        v = s.mul_add(w, c.mul_add(loss.slope(i, v), v));
+                        v = N::add(kick, v, w, c.mul_add(loss.slope(i, v), v));
                     }
                     v.store(row.add(p));
                     p += lanes;

@@ -16,7 +16,7 @@ mod styblinski_tang;
 
 pub use builtin::Builtin;
 pub use double_well::DoubleWell;
-pub use euler::EulerSteps;
+pub use euler::{Deviations, EulerSteps};
 pub use formula::Formula;
 pub use function::FunctionLoss;
 pub use mueller_brown::MuellerBrown;
@@ -58,7 +58,7 @@ pub trait Loss<T: Real>: Send + Sync {
         false
     }
 
-    /// Takes many Euler steps with constant deviations at once, with the bits of one step after the other.
+    /// Takes many Euler or Milstein steps at once, with the bits of one step after the other.
     fn euler(&self, _steps: EulerSteps<'_, T>, _x: &mut [T], _span: Span) -> Result<()> {
         Err(Error::missing("a kernel for many steps"))
     }

@@ -5,7 +5,7 @@ mod gaussian;
 mod kind;
 mod loss_scaled;
 
-pub use affine_diagonal::AffineDiagonal;
+pub use affine_diagonal::{AffineDiagonal, Deviation};
 pub use gaussian::{Factor, Gaussian, Zero};
 pub use kind::NoiseKind;
 pub use loss_scaled::LossScaled;
@@ -33,6 +33,10 @@ pub trait Noise<T: Real>: Send + Sync {
     /// Standard deviations, `d` rows.
     fn diagonal(&self, _x: &[T], _scale: T, _b: &mut [T], _span: Span) -> Result<()> {
         Err(Error::missing("the standard deviations of the noise"))
+    }
+    /// The model itself, where it is affine: its Milstein steps have a kernel for many at once.
+    fn affine(&self) -> Option<&AffineDiagonal> {
+        None
     }
     /// Whether derivatives of the factor are known.
     fn has_jacobian(&self) -> bool;

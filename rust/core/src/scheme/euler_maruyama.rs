@@ -7,7 +7,7 @@ use crate::elementwise::{add_scaled, euler_constant, euler_diagonal};
 use crate::error::{Error, Result};
 use crate::lanes::Real;
 use crate::linalg::Dense;
-use crate::loss::EulerSteps;
+use crate::loss::{Deviations, EulerSteps};
 use crate::noise::{Factor, NoiseKind};
 use crate::rng::Drawn;
 use std::sync::Arc;
@@ -90,6 +90,7 @@ impl<T: Real> Stepper<T> for EulerMaruyama<T> {
         let Diffusion::Deviations(deviations) = &self.diffusion else {
             return Err(Error::missing("a constant deviation for each coordinate"));
         };
+        let deviations = Deviations::Constant(deviations);
         self.sde.euler(EulerSteps { c: h * self.sde.drift_scale(), deviations, dw, count }, x, span)
     }
     fn needs_calling_thread(&self) -> bool {

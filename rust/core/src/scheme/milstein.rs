@@ -1,12 +1,15 @@
 //! Milstein's scheme, strong order 1: diagonal noise by component, any other noise through iterated integrals.
 
 use super::{Draws, Step, Stepper};
+use crate::block::Span;
 use crate::dynamics::Sde;
 use crate::elementwise::{
     add_product, add_scaled, assign_add_scaled, milstein_diagonal, milstein_diagonal_free, scale,
 };
 use crate::error::{Error, Result};
 use crate::lanes::Real;
+use crate::loss::{Deviations, EulerSteps};
+use crate::rng::Drawn;
 use std::sync::Arc;
 
 /// Most Wiener processes for which Lévy areas are simulated: their number grows as m².
@@ -52,6 +55,14 @@ impl<T: Real> Stepper<T> for DiagonalMilstein<T> {
             milstein_diagonal_free(x, a, b, slope, dw, c, h, 0.5 / h.sqrt());
         }
         Ok(())
+    }
+    fn leaps(&self) -> bool {
+        self.0.milstein_noise().is_some()
+    }
+    fn leap(&self, h: f64, dw: Drawn<'_, T>, count: usize, x: &mut [T], span: Span) -> Result<()> {
+        let (noise, scale) = self.0.milstein_noise().ok_or_else(|| Error::missing("affine noise"))?;
+        let deviations = Deviations::Affine { noise, scale, h };
+        self.0.euler(EulerSteps { c: h * self.0.drift_scale(), deviations, dw, count }, x, span)
     }
     fn needs_calling_thread(&self) -> bool {
         self.0.needs_calling_thread()
