@@ -328,10 +328,6 @@ macro_rules! vector_traits {
             fn abs(self) -> Self {
                 Self::from_bits(self.to_bits().and($bits::splat(!$sign)))
             }
-            #[inline(always)]
-            fn select_lt(self, b: Self, a: Self, c: Self) -> Self {
-                self.choose_lt(b, a, c)
-            }
         }
     };
 }

@@ -107,8 +107,6 @@ pub trait Vector: Float {
     unsafe fn store(self, x: *mut Self::Elem);
     /// Lane-wise absolute value.
     fn abs(self) -> Self;
-    /// Per lane: `a` where `self < b`, else `c` (NaN in the comparison selects `c`).
-    fn select_lt(self, b: Self, a: Self, c: Self) -> Self;
 }
 
 /// An instruction set: its vectors. `F64` has `N` lanes, `F32` has `2 N` lanes.

@@ -1,14 +1,15 @@
-//! The matrix exponential.
+//! The matrix exponential by another way than the exact step's, to test that one against.
 
 use super::Matrix;
-use crate::error::{Error, Result};
+use super::ou::halvings;
+use crate::error::Result;
 
 /// Terms of the Taylor series, and the norm below which they are exact to rounding: `0.5^17 / 17! < 2⁻⁶⁴`.
 const TERMS: usize = 16;
 const SMALL: f64 = 0.5;
 
 /// `exp(a)`, by scaling and squaring of the Taylor series. The operations and their order depend on nothing but `a`.
-pub fn expm(a: &Matrix<f64>) -> Result<Matrix<f64>> {
+pub(super) fn expm(a: &Matrix<f64>) -> Result<Matrix<f64>> {
     a.check_square("a")?;
     let halvings = halvings(a.norm(), SMALL)?;
     let identity = Matrix::identity(a.rows());
@@ -21,15 +22,6 @@ pub fn expm(a: &Matrix<f64>) -> Result<Matrix<f64>> {
         sum = sum.times(&sum);
     }
     Ok(sum)
-}
-
-/// How often to halve `norm` until it is at most `small`.
-pub(super) fn halvings(norm: f64, small: f64) -> Result<i32> {
-    let count = (norm / small).log2().ceil().max(0.0);
-    if count > 1000.0 {
-        return Err(Error::invalid("a", format!("a matrix of norm {norm:e} has no usable exponential")));
-    }
-    Ok(count as i32)
 }
 
 #[cfg(test)]

@@ -2,13 +2,13 @@
 
 mod cholesky;
 mod dense;
+#[cfg(test)]
 mod expm;
 mod matmul;
 mod ou;
 
 pub use cholesky::cholesky;
 pub use dense::Dense;
-pub use expm::expm;
 pub use matmul::{Product, Start};
 pub use ou::{OuStep, ou_step};
 

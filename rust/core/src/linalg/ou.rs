@@ -1,6 +1,6 @@
 //! The exact step of a linear equation with constant noise, `dX = -B X dt + S dW` with `S Sᵀ = Q`.
 
-use super::{Matrix, expm::halvings};
+use super::Matrix;
 use crate::error::{Error, Result};
 
 /// Terms of the series, and the norm of `B h` below which they are exact to rounding.
@@ -49,6 +49,15 @@ pub fn ou_step(b: &Matrix<f64>, q: &Matrix<f64>, h: f64) -> Result<OuStep> {
     Ok(OuStep { phi, integral, cov, residual_cov: residual })
 }
 
+/// How often to halve `norm` until it is at most `small`.
+pub(super) fn halvings(norm: f64, small: f64) -> Result<i32> {
+    let count = (norm / small).log2().ceil().max(0.0);
+    if count > 1000.0 {
+        return Err(Error::invalid("a", format!("a matrix of norm {norm:e} has no usable exponential")));
+    }
+    Ok(count as i32)
+}
+
 /// `phi`, `integral` and `residual_cov` for a small step.
 ///
 /// With `P_a = (-B h)ᵃ` they are `Σ P_a / a!`, `h Σ P_a / (a + 1)!` and `h Σ w_a w_b / (a + b + 1) P_a Q P_bᵀ` where
@@ -80,7 +89,8 @@ fn series(b: &Matrix<f64>, q: &Matrix<f64>, h: f64) -> (Matrix<f64>, Matrix<f64>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::linalg::{cholesky, expm};
+    use crate::linalg::cholesky;
+    use crate::linalg::expm::expm;
 
     fn square(data: &[f64]) -> Matrix<f64> {
         let d = data.len().isqrt();

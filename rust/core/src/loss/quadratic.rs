@@ -63,22 +63,6 @@ impl<T: Real> Quadratic<T> {
         self.center.as_deref()
     }
 
-    /// The diagonal of `H`, if `H` was given so.
-    pub fn as_diagonal(&self) -> Option<&[T]> {
-        match &self.curvature {
-            Curvature::Diagonal(h) => Some(h),
-            Curvature::Full(_) => None,
-        }
-    }
-
-    /// The full `H`, if it was given so.
-    pub fn as_full(&self) -> Option<&Matrix<T>> {
-        match &self.curvature {
-            Curvature::Diagonal(_) => None,
-            Curvature::Full(h) => Some(h),
-        }
-    }
-
     /// The Hessian as a full matrix.
     pub fn matrix(&self) -> Matrix<T> {
         match &self.curvature {

@@ -216,7 +216,7 @@ fn minima_are_minima() {
     at(Builtin::ScalarFactorization(ScalarFactorization), &[4.0, 0.25], 0.0, 0.0);
     at(Builtin::ScalarFactorization(ScalarFactorization), &[0.0, 0.0], 0.5, 0.0);
     let bowl = Quadratic::full(&Matrix::from_fn(2, 2, |i, j| (1 + i + 2 * j) as f64), Some(vec![0.2, -3.0])).unwrap();
-    assert_eq!(bowl.as_full().unwrap().as_slice(), [1.0, 2.5, 2.5, 4.0]);
+    assert_eq!(bowl.matrix().as_slice(), [1.0, 2.5, 2.5, 4.0]);
     at(Builtin::Quadratic(bowl), &[0.2, -3.0], 0.0, 0.0);
 }
 
