@@ -80,6 +80,7 @@ class Recipe(Description):
         return {
             "dynamics": self.dynamics._spec(),
             "method": self.method,
+            "dim": self.dim,
             "theta0": self.theta0._spec(self.dim),
             "n_paths": self.n_paths,
             "path_range": self.path_range,

@@ -293,7 +293,7 @@ class Expectation(_Timed):
         return 8 * self._count(recipe.grid) * 5 * copies
 
     def _plan(self, recipe: Recipe) -> dict[str, Any]:
-        return {"kind": "expectation", "function": self.function}
+        return {"kind": "expectation", "function": self.function, "state": False}
 
     def _result(self, raw: dict[str, Any], t: FloatArray, step: IntArray) -> MeanResult:
         return mean_result(t, step, raw["stats"])

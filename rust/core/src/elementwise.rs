@@ -108,3 +108,10 @@ impl<T: Real> Kernel for EulerConstant<'_, T> {
         }
     }
 }
+
+/// Multiplies each row by its own constant.
+pub fn scale_rows<T: Real>(rows: &mut [T], constants: &[f64], width: usize) {
+    for (row, c) in rows.chunks_exact_mut(width).zip(constants) {
+        scale(row, *c);
+    }
+}

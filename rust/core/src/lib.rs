@@ -15,6 +15,8 @@ pub mod linalg;
 pub mod loss;
 pub mod noise;
 pub mod observe;
+pub mod optimizer;
 pub mod rng;
 pub mod scheme;
 pub mod wiener;
+pub mod workspace;

@@ -1,7 +1,7 @@
 //! The time loop allocates nothing: a run of many steps makes as many allocations as a run of few.
 
 use optsde_core::dynamics::{GradientFlow, GradientSde, Sde};
-use optsde_core::ensemble::{Control, Initial, Plan, run};
+use optsde_core::ensemble::{Control, Initial, Plan, Start, run};
 use optsde_core::error::{Error, Result};
 use optsde_core::linalg::Matrix;
 use optsde_core::loss::{DoubleWell, Loss, Quadratic, Rastrigin, Rosenbrock};
@@ -52,7 +52,8 @@ fn allocations<T: Element>(
     ];
     let plan = Plan {
         stepper: stepper(method, sde.clone(), h)?,
-        initial: Initial::Point(vec![T::from_f64(0.3); sde.dim()]),
+        initial: Start::of(sde.dim(), Initial::Point(vec![T::from_f64(0.3); sde.dim()])),
+        floor: None,
         key: 7,
         grid: Grid { h, cells, increments },
         t0: 0.0,

@@ -2,7 +2,7 @@
 
 use optsde_core::block::Span;
 use optsde_core::dynamics::GradientSde;
-use optsde_core::ensemble::{Control, Initial, Plan, run};
+use optsde_core::ensemble::{Control, Initial, Plan, Start, run};
 use optsde_core::error::{Error, Result};
 use optsde_core::lanes::{available, with_isa};
 use optsde_core::linalg::Matrix;
@@ -10,7 +10,7 @@ use optsde_core::loss::{Loss, MuellerBrown, Quadratic, Rastrigin};
 use optsde_core::noise::{AffineDiagonal, Factor, Gaussian, LossScaled, Noise};
 use optsde_core::observe::{Forest, Moments, Observer, Snapshots};
 use optsde_core::rng::Drawn;
-use optsde_core::scheme::{Step, stepper};
+use optsde_core::scheme::{Step, StepAddress, stepper};
 use optsde_core::wiener::{Grid, Increments};
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -58,7 +58,8 @@ fn simulate(
     let observers: Vec<Arc<dyn Observer<f64>>> = vec![moments.clone(), last.clone()];
     let plan = Plan {
         stepper: stepper(if case.milstein { "milstein" } else { "euler_maruyama" }, sde, H)?,
-        initial: start,
+        initial: Start::of(2, start),
+        floor: None,
         key: 11,
         grid: Grid { h: H, cells: case.cells, increments: case.increments },
         t0: first as f64 * H,
@@ -163,7 +164,8 @@ proptest! {
         scheme.leap(H, Drawn::Rows(&dw[..5 * d * 48]), 5, &mut at_once, span)?;
         let mut scratch = vec![0.0; scheme.scratch_rows() * 48];
         for dw in dw.chunks_exact(d * 48).take(5) {
-            let step = Step { t: 0.0, h: H, dw, iterated: &[], residuals: &[], span };
+            let at = StepAddress { key: 0, first_path: 0, cell: 0 };
+            let step = Step { t: 0.0, h: H, dw, iterated: &[], residuals: &[], at, span };
             scheme.step(&step, &mut one_by_one, &mut scratch)?;
         }
         prop_assert_eq!(at_once, one_by_one);

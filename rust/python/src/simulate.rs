@@ -5,7 +5,7 @@ use crate::describe::{RunElement, entry, initial, loss, sde};
 use crate::errors::to_python;
 use crate::stats;
 use numpy::{PyArray1, PyArrayMethods, PyReadonlyArray1};
-use optsde_core::ensemble::{Control, Outcome, Plan, run};
+use optsde_core::ensemble::{Control, Outcome, Plan, Start, run};
 use optsde_core::lanes::isa;
 use optsde_core::observe::{FunctionalMoments, Histogram, LossValue, Moments, Observer, Snapshots};
 use optsde_core::scheme::{EulerMaruyama, Stepper, stepper};
@@ -50,6 +50,8 @@ struct Sizes {
     n_paths: u64,
     range: (u64, u64),
     n_steps: u64,
+    /// Parameters, and all variables of the state.
+    parameters: usize,
     dim: usize,
 }
 
@@ -80,18 +82,19 @@ fn watch<T: RunElement>(dict: &Bound<'_, PyDict>, sizes: &Sizes) -> PyResult<Wat
         "moments" => Watch::Moments(Arc::new(Moments::new(at()?, sizes.n_paths, sizes.dim, entry(dict, "cov")?))),
         "loss" => {
             let value = LossValue(loss::<T>(&entry::<Bound<'_, PyDict>>(dict, "loss")?)?);
-            Watch::Functional(Arc::new(FunctionalMoments::new(at()?, sizes.n_paths, Box::new(value))))
+            Watch::Functional(Arc::new(FunctionalMoments::new(at()?, sizes.n_paths, sizes.parameters, Box::new(value))))
         }
         "expectation" => {
             let function = PythonFunction::of_state(entry::<Py<PyAny>>(dict, "function")?, "function");
-            Watch::Functional(Arc::new(FunctionalMoments::new(at()?, sizes.n_paths, Box::new(function))))
+            let rows = if entry(dict, "state")? { sizes.dim } else { sizes.parameters };
+            Watch::Functional(Arc::new(FunctionalMoments::new(at()?, sizes.n_paths, rows, Box::new(function))))
         }
         "histogram" => {
             let (low, high): (f64, f64) = entry(dict, "range")?;
             let coords: PyReadonlyArray1<'_, i64> = entry(dict, "coords")?;
             let coords: Vec<usize> = coords.as_array().iter().map(|c| *c as usize).collect();
-            if coords.iter().any(|c| *c >= sizes.dim) {
-                return Err(PyValueError::new_err(format!("coords: not below the dimension {}", sizes.dim)));
+            if coords.iter().any(|c| *c >= sizes.parameters) {
+                return Err(PyValueError::new_err(format!("coords: not below the dimension {}", sizes.parameters)));
             }
             let (at, bins) = (at()?, entry::<usize>(dict, "bins")?);
             let shape = [at.len(), coords.len()];
@@ -125,6 +128,7 @@ fn typed<'py, T: RunElement>(dict: &Bound<'py, PyDict>, poll: Option<Py<PyAny>>)
         n_paths: entry(dict, "n_paths")?,
         range: entry(dict, "path_range")?,
         n_steps: entry(dict, "n_steps")?,
+        parameters: entry(dict, "dim")?,
         dim: stepper.dim(),
     };
     let observers: Bound<'_, PyList> = entry(dict, "observers")?;
@@ -132,7 +136,11 @@ fn typed<'py, T: RunElement>(dict: &Bound<'py, PyDict>, poll: Option<Py<PyAny>>)
         observers.iter().map(|item| watch::<T>(item.cast::<PyDict>()?, &sizes)).collect::<PyResult<_>>()?;
     let plan = Plan {
         stepper,
-        initial: initial::<T>(&entry::<Bound<'_, PyDict>>(dict, "theta0")?, sizes.n_paths)?,
+        initial: Start::of(
+            sizes.parameters,
+            initial::<T>(&entry::<Bound<'_, PyDict>>(dict, "theta0")?, sizes.n_paths)?,
+        ),
+        floor: None,
         key: entry(dict, "key")?,
         grid: Grid { h, cells: entry(dict, "cells")?, increments },
         t0: entry(dict, "t0")?,
@@ -170,6 +178,7 @@ fn typed<'py, T: RunElement>(dict: &Bound<'py, PyDict>, poll: Option<Py<PyAny>>)
     } else {
         result.set_item("path_index", PyArray1::from_iter(py, finished().map(|path| path as i64)))?;
     }
+    result.set_item("floor_touches", outcome.floor_touches)?;
     result.set_item("wall_time", wall_time)?;
     result.set_item("threads", outcome.threads)?;
     result.set_item("simd", isa().name())?;

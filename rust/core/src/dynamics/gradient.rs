@@ -50,9 +50,7 @@ impl<T: Real> Sde<T> for GradientSde<T> {
     fn drift(&self, _t: f64, x: &[T], out: &mut [T], _scratch: &mut [T], span: Span) -> Result<()> {
         self.loss.grad(x, out, span)?;
         if let Some(mobility) = &self.mobility {
-            for (row, m) in out.chunks_exact_mut(span.width).zip(mobility) {
-                elementwise::scale(row, *m);
-            }
+            elementwise::scale_rows(out, mobility, span.width);
         }
         Ok(())
     }

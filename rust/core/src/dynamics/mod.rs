@@ -16,12 +16,29 @@ use crate::lanes::Real;
 use crate::loss::EulerSteps;
 use crate::noise::{AffineDiagonal, Factor, NoiseKind, apply_factor};
 
+/// Rows of the state that a model reads as `max(x, least)`: second moments, whose noise may carry them below zero.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Floor {
+    /// The first of the rows.
+    pub first_row: usize,
+    /// The least value of each.
+    pub least: Vec<f64>,
+}
+
 /// An Itô equation. Component `i` of lane `p` is `x[i * width + p]`.
 pub trait Sde<T: Real>: Send + Sync {
     /// State variables `d`.
     fn dim(&self) -> usize;
     /// Wiener processes `m`.
     fn n_wiener(&self) -> usize;
+    /// How many of them, the last ones, are of group 1: the noise of second moments, independent of the gradient's.
+    fn n_wiener_b(&self) -> usize {
+        0
+    }
+    /// The rows that the model keeps positive by a floor, and where it is.
+    fn floor(&self) -> Option<Floor> {
+        None
+    }
     /// The structure of `b`.
     fn kind(&self) -> NoiseKind;
     /// Writes `a(t, x) / drift_scale` into `d` rows; `scratch` holds `d` rows.

@@ -4,6 +4,7 @@ use super::Control;
 use super::plan::Plan;
 use crate::block::Span;
 use crate::buffer::Buffer;
+use crate::dynamics::Floor;
 use crate::error::{Error, Result};
 use crate::lanes::{LANE_MULTIPLE, Real};
 use crate::observe::{Block, GROUP, Recorder};
@@ -28,6 +29,8 @@ pub(super) struct Worker<'a, T: Element> {
     agenda: &'a [(u64, usize, usize)],
     alive: Vec<u64>,
     first_bad: Vec<Option<u64>>,
+    /// Path-steps of the block in hand after which a variable was below its floor.
+    touches: u64,
 }
 
 impl<'a, T: Element> Worker<'a, T> {
@@ -50,12 +53,15 @@ impl<'a, T: Element> Worker<'a, T> {
             agenda,
             alive: Vec::with_capacity(width / GROUP as usize + 2),
             first_bad: vec![None; width],
+            touches: 0,
         }
     }
 
     /// Runs paths `first..end` and commits them. Diverging paths are found at the end; the block is then run again
     /// without them, as its noise has an address.
-    pub(super) fn run_block(&mut self, first: u64, end: u64, bad: &mut Vec<(u64, u64)>, width: usize) -> Result<()> {
+    ///
+    /// Gives the number of path-steps at which a floored variable was below its floor.
+    pub(super) fn run_block(&mut self, first: u64, end: u64, bad: &mut Vec<(u64, u64)>, width: usize) -> Result<u64> {
         let n = (end - first) as usize;
         // Rows are as long as the block needs; every block but the last fills them.
         let span = Span { n, width: n.next_multiple_of(LANE_MULTIPLE).min(width) };
@@ -85,7 +91,7 @@ impl<'a, T: Element> Worker<'a, T> {
         for recorder in &mut self.recorders {
             recorder.commit(&block);
         }
-        Ok(())
+        Ok(self.touches)
     }
 
     fn advance(&mut self, first: u64, span: Span, record: bool, watch: bool) -> Result<()> {
@@ -93,7 +99,8 @@ impl<'a, T: Element> Worker<'a, T> {
         let block = Block { first_path: first, span, alive: &self.alive };
         let x = &mut self.x[..plan.stepper.dim() * span.width];
         let scratch = &mut self.scratch[..plan.stepper.scratch_rows() * span.width];
-        plan.initial.fill(plan.key, first, span.n, span.width, x)?;
+        plan.initial.fill(plan.key, first, span, x)?;
+        self.touches = 0;
         self.noise.start_block(first, span.width);
         if record {
             for recorder in &mut self.recorders {
@@ -131,9 +138,13 @@ impl<'a, T: Element> Worker<'a, T> {
                 plan.stepper.leap(plan.grid.h, dw, count, x, span)?;
                 k += count as u64;
             } else {
+                let at = self.noise.at(k);
                 let (dw, iterated, residuals) = self.noise.step(k);
-                let step = Step { t: plan.time(k), h: plan.grid.h, dw, iterated, residuals, span };
+                let step = Step { t: plan.time(k), h: plan.grid.h, dw, iterated, residuals, at, span };
                 plan.stepper.step(&step, x, scratch)?;
+                if let Some(floor) = &plan.floor {
+                    self.touches += touches(floor, x, &block);
+                }
                 k += 1;
             }
         }
@@ -142,6 +153,27 @@ impl<'a, T: Element> Worker<'a, T> {
         }
         Ok(())
     }
+}
+
+/// How many of the paths that count have a variable below its floor.
+fn touches<T: Real>(floor: &Floor, x: &[T], block: &Block<'_>) -> u64 {
+    let width = block.span.width;
+    let mut below = 0;
+    for (first, lanes) in (0..block.span.n).step_by(64).map(|p| (p, p..(p + 64).min(block.span.n))) {
+        let mut mask = 0_u64;
+        for (row, least) in x[floor.first_row * width..].chunks_exact(width).zip(&floor.least) {
+            let least = T::from_f64(*least);
+            for p in lanes.clone() {
+                mask |= u64::from(row[p] < least) << (p - first);
+            }
+        }
+        while mask != 0 {
+            let p = first + mask.trailing_zeros() as usize;
+            below += u64::from(block.is_alive(p));
+            mask &= mask - 1;
+        }
+    }
+    below
 }
 
 /// Notes step `k` for every path that is not finite and was until now.

@@ -6,6 +6,7 @@ use crate::lanes::Real;
 use crate::linalg::Dense;
 use crate::noise::Factor;
 use crate::rng::{Address, Tag, fill_normals, fill_uniforms, normals_per_block};
+use std::sync::Arc;
 
 /// The law of the initial state.
 #[derive(Clone, Debug)]
@@ -28,6 +29,46 @@ pub enum Initial<T: Real> {
         /// Upper ends.
         high: Vec<f64>,
     },
+}
+
+/// Fills the further variables of a state, given its parameters.
+pub trait Complete<T: Real>: Send + Sync {
+    /// Writes `rest`, the rows after those of the parameters `theta`.
+    fn complete(&self, theta: &[T], rest: &mut [T], span: Span) -> Result<()>;
+}
+
+/// Where the whole state starts: the parameters by a law, each further variable given, or made from the parameters.
+pub struct Start<T: Real> {
+    /// Parameters `d`.
+    pub dim: usize,
+    /// Their law.
+    pub theta: Initial<T>,
+    /// Makes all further variables, before those given take their places; None where all are given or there is none.
+    pub complete: Option<Arc<dyn Complete<T>>>,
+    /// Further variables given, by their first row.
+    pub given: Vec<(usize, Initial<T>)>,
+}
+
+impl<T: Real> Start<T> {
+    /// Of a state of parameters alone.
+    pub fn of(dim: usize, theta: Initial<T>) -> Self {
+        Self { dim, theta, complete: None, given: Vec::new() }
+    }
+
+    /// Fills the block whose lane 0 is path `first`; lanes `n..` repeat a path, so that they stay finite.
+    pub(super) fn fill(&self, key: u64, first: u64, span: Span, x: &mut [T]) -> Result<()> {
+        let (theta, rest) = x.split_at_mut(self.dim * span.width);
+        self.theta.fill(key, first, span.n, span.width, theta)?;
+        rest.fill(T::default());
+        if let Some(complete) = &self.complete {
+            complete.complete(theta, rest, span)?;
+        }
+        for (row, law) in &self.given {
+            let rows = &mut rest[(row - self.dim) * span.width..][..self.dim * span.width];
+            law.fill(key, first, span.n, span.width, rows)?;
+        }
+        Ok(())
+    }
 }
 
 impl<T: Real> Initial<T> {

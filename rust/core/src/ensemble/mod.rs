@@ -9,6 +9,6 @@ mod run;
 
 pub use control::Control;
 pub use desk::on_calling_thread;
-pub use initial::Initial;
+pub use initial::{Complete, Initial, Start};
 pub use plan::Plan;
 pub use run::{Outcome, run};

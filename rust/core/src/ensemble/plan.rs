@@ -1,6 +1,7 @@
 //! The plan of a run: what decides its numbers, and how it is cut into blocks.
 
-use super::Initial;
+use super::Start;
+use crate::dynamics::Floor;
 use crate::lanes::LANE_MULTIPLE;
 use crate::observe::{GROUP, Observer};
 use crate::scheme::Stepper;
@@ -12,7 +13,9 @@ pub struct Plan<T: Element> {
     /// What advances a block.
     pub stepper: Arc<dyn Stepper<T>>,
     /// Where paths start.
-    pub initial: Initial<T>,
+    pub initial: Start<T>,
+    /// Variables whose visits below a floor are counted.
+    pub floor: Option<Floor>,
     /// The address of all noise.
     pub key: u64,
     /// Steps and cells.
@@ -59,7 +62,8 @@ impl<T: Element> Plan<T> {
         const FAR: usize = 1 << 20;
         let draws = self.stepper.draws();
         let squares = if draws.iterated { 2 * draws.wiener * draws.wiener } else { 0 };
-        let rows = self.stepper.dim() + self.stepper.scratch_rows() + 2 * (draws.wiener + draws.residuals) + squares;
+        let rows =
+            self.stepper.dim() + self.stepper.scratch_rows() + 2 * (draws.increments() + draws.residuals) + squares;
         let lane = rows * T::BYTES;
         let group = GROUP as usize;
         let calls_python = self.needs_calling_thread();

@@ -19,6 +19,8 @@ pub struct Outcome {
     pub finished: Vec<(u64, u64)>,
     /// Paths that diverged and the first step at which each was not finite, by path.
     pub diverged: Vec<(u64, u64)>,
+    /// Path-steps after which a variable was below its floor, of the paths that count.
+    pub floor_touches: u64,
     /// Threads that ran.
     pub threads: usize,
     /// The failure that stopped the run; what was finished before it is kept.
@@ -45,10 +47,11 @@ pub fn run<T: Element>(plan: &Plan<T>, threads: usize, control: &Control, poll: 
         while let Some((first, end)) = queue.take() {
             bad.clear();
             match worker.run_block(first, end, &mut bad, width) {
-                Ok(()) => {
+                Ok(touches) => {
                     let mut outcome = outcome.lock().unwrap_or_else(PoisonError::into_inner);
                     outcome.finished.push((first, end));
                     outcome.diverged.extend(&bad);
+                    outcome.floor_touches += touches;
                 }
                 Err(Error::Interrupted) => return,
                 Err(error) => return control.fail(error),

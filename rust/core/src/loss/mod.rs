@@ -1,6 +1,7 @@
 //! Losses: functions of the parameters whose gradient drives the optimizer, for blocks of paths and for points.
 
 mod builtin;
+mod data;
 mod double_well;
 mod euler;
 mod formula;
@@ -15,6 +16,7 @@ mod scalar_factorization;
 mod styblinski_tang;
 
 pub use builtin::Builtin;
+pub use data::DataLoss;
 pub use double_well::DoubleWell;
 pub use euler::{Deviations, EulerSteps};
 pub use formula::Formula;

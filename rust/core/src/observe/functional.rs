@@ -34,15 +34,17 @@ impl<T: Real> Functional<T> for LossValue<T> {
 /// Moments of a functional.
 pub struct FunctionalMoments<T: Real> {
     at: Vec<u64>,
+    /// The first rows of the state, which the function takes.
+    rows: usize,
     function: Box<dyn Functional<T>>,
     sink: Sink,
 }
 
 impl<T: Real> FunctionalMoments<T> {
-    /// At these steps, of an ensemble of `n_paths`.
-    pub fn new(at: Vec<u64>, n_paths: u64, function: Box<dyn Functional<T>>) -> Self {
+    /// At these steps, of an ensemble of `n_paths`; the function takes the first `rows` rows of the state.
+    pub fn new(at: Vec<u64>, n_paths: u64, rows: usize, function: Box<dyn Functional<T>>) -> Self {
         let sink = Sink::new(n_paths, at.len(), 1, false);
-        Self { at, function, sink }
+        Self { at, rows, function, sink }
     }
 
     /// What was recorded.
@@ -57,7 +59,8 @@ impl<T: Real> Observer<T> for FunctionalMoments<T> {
     }
     fn recorder(&self, width: usize) -> Box<dyn Recorder<T> + '_> {
         let values = vec![T::default(); width];
-        Box::new(FunctionalRecorder { function: self.function.as_ref(), values, sums: self.sink.recorder() })
+        let (rows, function) = (self.rows, self.function.as_ref());
+        Box::new(FunctionalRecorder { rows, function, values, sums: self.sink.recorder() })
     }
     fn needs_calling_thread(&self) -> bool {
         self.function.needs_calling_thread()
@@ -65,6 +68,7 @@ impl<T: Real> Observer<T> for FunctionalMoments<T> {
 }
 
 struct FunctionalRecorder<'a, T: Real> {
+    rows: usize,
     function: &'a dyn Functional<T>,
     values: Vec<T>,
     sums: SinkRecorder<'a>,
@@ -76,7 +80,7 @@ impl<T: Real> Recorder<T> for FunctionalRecorder<'_, T> {
     }
     fn record(&mut self, k: usize, x: &[T], block: &Block<'_>) -> Result<()> {
         let values = &mut self.values[..block.span.width];
-        self.function.evaluate(x, values, block.span)?;
+        self.function.evaluate(&x[..self.rows * block.span.width], values, block.span)?;
         self.sums.record(k, values, block);
         Ok(())
     }

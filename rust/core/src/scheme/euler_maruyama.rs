@@ -46,7 +46,7 @@ impl<T: Real> Stepper<T> for EulerMaruyama<T> {
         self.sde.dim()
     }
     fn draws(&self) -> Draws {
-        Draws { wiener: self.sde.n_wiener(), ..Draws::default() }
+        Draws::of(self.sde.as_ref())
     }
     fn scratch_rows(&self) -> usize {
         let d = self.sde.dim();

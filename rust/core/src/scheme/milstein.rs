@@ -30,7 +30,7 @@ impl<T: Real> Stepper<T> for DiagonalMilstein<T> {
         self.0.dim()
     }
     fn draws(&self) -> Draws {
-        Draws { wiener: self.0.n_wiener(), ..Draws::default() }
+        Draws::of(self.0.as_ref())
     }
     fn scratch_rows(&self) -> usize {
         4 * self.0.dim()
@@ -115,7 +115,7 @@ impl<T: Real> Stepper<T> for GeneralMilstein<T> {
         self.sde.dim()
     }
     fn draws(&self) -> Draws {
-        Draws { wiener: self.sde.n_wiener(), iterated: self.areas, residuals: 0 }
+        Draws { iterated: self.areas, ..Draws::of(self.sde.as_ref()) }
     }
     fn scratch_rows(&self) -> usize {
         let (d, m) = (self.sde.dim(), self.sde.n_wiener());

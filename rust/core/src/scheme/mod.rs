@@ -17,18 +17,57 @@ use crate::dynamics::Sde;
 use crate::error::{Error, Result};
 use crate::lanes::Real;
 use crate::noise::NoiseKind;
-use crate::rng::Drawn;
+use crate::rng::{Address, Drawn, Tag};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// What a stepper reads of the noise in one step.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Draws {
-    /// Wiener processes: increments, `m` rows a step.
+    /// Wiener processes of group 0, the gradient noise.
     pub wiener: usize,
+    /// Wiener processes of group 1, the noise of second moments: their increments follow those of group 0.
+    pub wiener_b: usize,
     /// Iterated integrals `I_(i,j)`, `m²` rows a step, with their Lévy areas.
     pub iterated: bool,
     /// Standard normals beside the increments, from the tag of residuals.
     pub residuals: usize,
+}
+
+impl Draws {
+    /// The increments that an equation reads.
+    pub fn of<T: Real>(sde: &dyn Sde<T>) -> Self {
+        let wiener_b = sde.n_wiener_b();
+        Self { wiener: sde.n_wiener() - wiener_b, wiener_b, ..Self::default() }
+    }
+
+    /// Rows of increments in a step.
+    pub fn increments(&self) -> usize {
+        self.wiener + self.wiener_b
+    }
+}
+
+/// Where a step draws what no window holds ready: signs, jumps, indices of examples.
+#[derive(Clone, Copy, Debug)]
+pub struct StepAddress {
+    /// The key of the run.
+    pub key: u64,
+    /// The path in lane 0.
+    pub first_path: u64,
+    /// Absolute index of the step's first cell.
+    pub cell: u64,
+}
+
+impl StepAddress {
+    /// The stream of a purpose.
+    pub fn stream(&self, tag: Tag) -> Address {
+        Address { key: self.key, tag, first_path: self.first_path }
+    }
+
+    /// The generator blocks of this step, where each step has so many.
+    pub fn blocks(&self, per_step: u64) -> Range<u64> {
+        self.cell * per_step..(self.cell + 1) * per_step
+    }
 }
 
 /// One step's surroundings.
@@ -37,12 +76,14 @@ pub struct Step<'a, T> {
     pub t: f64,
     /// Its length.
     pub h: f64,
-    /// Increments of the Wiener processes over the step, `m` rows.
+    /// Increments of the Wiener processes over the step, `m` rows: those of group 0, then those of group 1.
     pub dw: &'a [T],
     /// Iterated integrals, row `i·m + j`; empty unless asked for.
     pub iterated: &'a [T],
     /// Residual normals; empty unless asked for.
     pub residuals: &'a [T],
+    /// Where it draws anything else.
+    pub at: StepAddress,
     /// The block.
     pub span: Span,
 }

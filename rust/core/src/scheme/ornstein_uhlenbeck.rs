@@ -49,7 +49,7 @@ impl<T: Real> Stepper<T> for ExactOrnsteinUhlenbeck<T> {
         self.mean.len()
     }
     fn draws(&self) -> Draws {
-        Draws { wiener: self.mean.len(), iterated: false, residuals: self.mean.len() }
+        Draws { wiener: self.mean.len(), residuals: self.mean.len(), ..Draws::default() }
     }
     fn scratch_rows(&self) -> usize {
         self.mean.len()

@@ -12,7 +12,7 @@ use crate::buffer::Buffer;
 use crate::elementwise::{add_product, add_scaled};
 use crate::lanes::Real;
 use crate::rng::{Address, Drawn, Tag, fill_normals, fill_normals_f32};
-use crate::scheme::Draws;
+use crate::scheme::{Draws, StepAddress};
 use window::Window;
 
 /// The law of the increments.
@@ -66,8 +66,9 @@ pub struct WienerPath<T: Element> {
     width: usize,
     first_path: u64,
     cells: Window<T>,
+    cells_b: Window<T>,
     residuals: Window<T>,
-    /// Increments of a step of more than one cell.
+    /// Increments of a step of more than one cell, or of two groups.
     sum: Buffer<T>,
     area: Option<LevyArea<T>>,
     iterated: Buffer<T>,
@@ -80,6 +81,8 @@ impl<T: Element> WienerPath<T> {
         let m = draws.wiener;
         let squares = if draws.iterated { m * m * width } else { 0 };
         let composed = grid.cells > 1;
+        let gathered = composed || draws.wiener_b > 0;
+        let cell_h = grid.h / grid.cells as f64;
         Self {
             key,
             grid,
@@ -88,10 +91,11 @@ impl<T: Element> WienerPath<T> {
             draws,
             width,
             first_path: 0,
-            cells: Window::new(m, width, grid.increments, grid.h / grid.cells as f64),
+            cells: Window::new(m, width, grid.increments, cell_h),
+            cells_b: Window::new(draws.wiener_b, width, grid.increments, cell_h),
             residuals: Window::new(draws.residuals, width, Increments::Gaussian, 1.0),
-            sum: Buffer::new(if composed { m * width } else { 0 }),
-            area: draws.iterated.then(|| LevyArea::new(m, grid.h / grid.cells as f64, width)),
+            sum: Buffer::new(if gathered { draws.increments() * width } else { 0 }),
+            area: draws.iterated.then(|| LevyArea::new(m, cell_h, width)),
             iterated: Buffer::new(squares),
             cell_iterated: Buffer::new(if composed { squares } else { 0 }),
         }
@@ -102,7 +106,13 @@ impl<T: Element> WienerPath<T> {
         self.first_path = first_path;
         self.width = width;
         self.cells.forget();
+        self.cells_b.forget();
         self.residuals.forget();
+    }
+
+    /// Where the `k`-th step draws what it makes itself.
+    pub fn at(&self, k: u64) -> StepAddress {
+        StepAddress { key: self.key, first_path: self.first_path, cell: self.first_cell + k * self.grid.cells }
     }
 
     fn address(&self, tag: Tag) -> Address {
@@ -118,7 +128,8 @@ impl<T: Element> WienerPath<T> {
 
     /// Whether steps are of one cell and need increments alone.
     pub fn is_plain(&self) -> bool {
-        self.grid.cells == 1 && self.draws.wiener > 0 && !self.draws.iterated && self.draws.residuals == 0
+        let Draws { wiener, wiener_b, iterated, residuals } = self.draws;
+        self.grid.cells == 1 && wiener > 0 && wiener_b == 0 && !iterated && residuals == 0
     }
 
     /// Increments, iterated integrals and residuals of the `k`-th step.
@@ -126,12 +137,25 @@ impl<T: Element> WienerPath<T> {
         let (width, cells, last) = (self.width, self.grid.cells, self.last_cell);
         let first = self.first_cell + k * cells;
         let wiener = self.address(Tag::WIENER);
+        let wiener_b = self.address(Tag::WIENER_B);
         let area_address = self.address(Tag::AREA);
         let residual = self.address(Tag::RESIDUAL);
         let cell_h = self.grid.h / cells as f64;
         let m = self.draws.wiener;
         let squares = if self.draws.iterated { m * m * width } else { 0 };
         let residuals = self.residuals.step(residual, first, last, width);
+        let both = self.draws.increments();
+        if both > m {
+            let (sum, sum_b) = self.sum[..both * width].split_at_mut(m * width);
+            sum.fill(T::default());
+            sum_b.fill(T::default());
+            for cell in first..first + cells {
+                add_scaled(sum, self.cells.step(wiener, cell, last, width), 1.0);
+                add_scaled(sum_b, self.cells_b.step(wiener_b, cell, last, width), 1.0);
+            }
+            // Lévy areas are of one group: no scheme that reads them takes equations of two.
+            return (&self.sum[..both * width], &[], residuals);
+        }
         if cells == 1 {
             let dw = self.cells.step(wiener, first, last, width);
             if let Some(area) = &mut self.area {

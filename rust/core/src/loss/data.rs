@@ -1,0 +1,36 @@
+//! Losses over data: means over examples, known example by example.
+
+use super::Loss;
+use crate::block::Span;
+use crate::error::{Error, Result};
+use crate::lanes::Real;
+
+/// `f = (1/N) Σ f_i`, perhaps with a penalty on the parameters, which is no example's.
+pub trait DataLoss<T: Real>: Loss<T> {
+    /// Examples `N`.
+    fn n_examples(&self) -> usize;
+
+    /// `out = Σ_i w_i ∇f_i(x)` over all examples: `weights` holds `N` rows, a weight for each example and path.
+    fn weighted_grad(&self, x: &[T], weights: &[T], out: &mut [T], span: Span) -> Result<()>;
+
+    /// The mean gradient of each path's own examples, the penalty's added: draw `b` of lane `p` is example
+    /// `indices[b * width + p]`. Where `labels` is given, it holds a row for each draw and output, row
+    /// `b * outputs + k`, which is added to that target.
+    fn batch_grad(&self, x: &[T], indices: &[u32], labels: Option<&[T]>, out: &mut [T], span: Span) -> Result<()>;
+
+    /// Outputs of one example where `f_i = ½ |φ_i(x) - y_i|²`; None for other losses, which have no label noise.
+    fn outputs(&self) -> Option<usize> {
+        None
+    }
+
+    /// `out = Σ_ik w_ik ∇φ_ik(x)`: `weights` holds `N · outputs` rows.
+    fn weighted_jacobian(&self, _x: &[T], _weights: &[T], _out: &mut [T], _span: Span) -> Result<()> {
+        Err(Error::missing("the derivative of the outputs"))
+    }
+
+    /// The variances over examples of each component of the gradient, divided by `N`: `out` has `d` rows.
+    fn grad_variances(&self, x: &[T], out: &mut [T], span: Span) -> Result<()>;
+
+    /// The derivative of [`DataLoss::grad_variances`] along `v`: `out` has `d` rows.
+    fn grad_variances_along(&self, x: &[T], v: &[T], out: &mut [T], span: Span) -> Result<()>;
+}
