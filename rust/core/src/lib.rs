@@ -16,6 +16,7 @@ pub mod loss;
 pub mod noise;
 pub mod observe;
 pub mod optimizer;
+pub mod rates;
 pub mod rng;
 pub mod scheme;
 pub mod wiener;
