@@ -127,7 +127,7 @@ pub struct Rates {
 impl Rates {
     /// Rates with this clock.
     pub fn new(relative: Option<Vec<f64>>, schedule: Schedule, time_per_step: f64) -> Result<Self> {
-        if !(time_per_step > 0.0) {
+        if time_per_step.is_nan() || time_per_step <= 0.0 {
             return Err(Error::invalid("time_per_step", format!("{time_per_step} is not positive")));
         }
         let relative = relative.filter(|u| u.iter().any(|u| *u != 1.0));
