@@ -60,6 +60,8 @@ kernels! {
     scale_add, ScaleAdd(y; c) |old, y| c.mul_add(old, y);
     /// `out += c · y`.
     add_scaled, AddScaled(y; c) |old, y| c.mul_add(y, old);
+    /// `out += c · y²`.
+    add_scaled_square, AddScaledSquare(y; c) |old, y| (c * y).mul_add(y, old);
     /// `out += y · z`.
     add_product, AddProduct(y, z;) |old, y, z| y.mul_add(z, old);
     /// `out = x + c · y`.

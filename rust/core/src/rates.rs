@@ -140,6 +140,11 @@ impl Rates {
         (value, slope / self.time_per_step)
     }
 
+    /// What the schedule leaves at a step, and its derivative by the step.
+    pub fn at_step(&self, step: f64) -> (f64, f64) {
+        self.schedule.at(step)
+    }
+
     /// What parameter `i` has of it.
     pub fn of(&self, i: usize) -> f64 {
         self.relative.as_ref().map_or(1.0, |u| u[i])

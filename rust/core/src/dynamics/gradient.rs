@@ -69,6 +69,9 @@ impl<T: Real> Sde<T> for GradientSde<T> {
     fn diagonal_milstein(&self, _t: f64, x: &[T], b: &mut [T], bdb: &mut [T], span: Span) -> Result<()> {
         self.noise.diagonal_milstein(x, T::from_f64(self.noise_scale), b, bdb, span)
     }
+    fn noise_rows(&self) -> usize {
+        self.noise.apply_rows()
+    }
     fn noise(&self, _t: f64, x: &[T], dw: &[T], out: &mut [T], scratch: &mut [T], span: Span) -> Result<()> {
         self.noise.apply(x, T::from_f64(self.noise_scale), dw, out, scratch, span)
     }

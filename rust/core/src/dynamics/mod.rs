@@ -4,11 +4,15 @@ mod flow;
 mod function;
 mod gradient;
 mod linear;
+mod momentum;
+mod sgd;
 
 pub use flow::GradientFlow;
 pub use function::{FunctionNoise, FunctionSde};
 pub use gradient::GradientSde;
 pub use linear::{Linear, LinearSde};
+pub use momentum::{Friction, MomentumSde};
+pub use sgd::ModifiedSgd;
 
 use crate::block::Span;
 use crate::error::{Error, Result};
@@ -63,7 +67,11 @@ pub trait Sde<T: Real>: Send + Sync {
     fn diagonal_milstein(&self, _t: f64, _x: &[T], _b: &mut [T], _bdb: &mut [T], _span: Span) -> Result<()> {
         Err(Error::missing("the jacobian of the diffusion"))
     }
-    /// `out = b(t, x) dw`, `d` rows; `scratch` holds `d·m` rows.
+    /// Rows of scratch memory that [`Sde::noise`] wants.
+    fn noise_rows(&self) -> usize {
+        self.dim() * self.n_wiener()
+    }
+    /// `out = b(t, x) dw`, `d` rows; `scratch` holds [`Sde::noise_rows`] rows.
     fn noise(&self, t: f64, x: &[T], dw: &[T], out: &mut [T], scratch: &mut [T], span: Span) -> Result<()> {
         self.factor(t, x, scratch, span)?;
         apply_factor(scratch, dw, out, span.width);

@@ -49,6 +49,14 @@ impl Factor {
         }
     }
 
+    /// The factor with row `i` times `by[i]`.
+    pub fn scaled_rows(&self, by: &[f64]) -> Self {
+        match self {
+            Factor::Diagonal(s) => Factor::Diagonal(s.iter().zip(by).map(|(s, by)| s * by).collect()),
+            Factor::Lower(l) => Factor::Lower(Matrix::from_fn(l.rows(), l.cols(), |i, j| by[i] * l[(i, j)])),
+        }
+    }
+
     /// Entry (i, j).
     pub fn entry(&self, i: usize, j: usize) -> f64 {
         match self {

@@ -2,11 +2,13 @@
 
 mod affine_diagonal;
 mod gaussian;
+mod gradient_noise;
 mod kind;
 mod loss_scaled;
 
 pub use affine_diagonal::{AffineDiagonal, Deviation};
 pub use gaussian::{Factor, Gaussian, Zero};
+pub use gradient_noise::GradientNoise;
 pub use kind::NoiseKind;
 pub use loss_scaled::LossScaled;
 
@@ -48,7 +50,11 @@ pub trait Noise<T: Real>: Send + Sync {
     fn factor(&self, _x: &[T], _scale: T, _f: &mut [T], _span: Span) -> Result<()> {
         Err(Error::missing("the factor of the noise"))
     }
-    /// `out = scale · S(x) dw`, `d` rows; `scratch` holds `d·m` rows.
+    /// Rows of scratch memory that [`Noise::apply`] wants.
+    fn apply_rows(&self) -> usize {
+        self.dim() * self.n_wiener()
+    }
+    /// `out = scale · S(x) dw`, `d` rows; `scratch` holds [`Noise::apply_rows`] rows.
     fn apply(&self, x: &[T], scale: T, dw: &[T], out: &mut [T], scratch: &mut [T], span: Span) -> Result<()> {
         self.factor(x, scale, scratch, span)?;
         apply_factor(scratch, dw, out, span.width);

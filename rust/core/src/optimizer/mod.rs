@@ -1,8 +1,16 @@
 //! The discrete algorithms: a stochastic gradient at each step, and the update of one file a family.
 
+mod adaptive;
 mod gaussian;
+mod sam;
+mod sgd;
+mod sign;
 
+pub use adaptive::{Adaptive, Averages};
 pub use gaussian::GaussianGradient;
+pub use sam::{Ascent, Sam};
+pub use sgd::{Momentum, MomentumSgd, Sgd};
+pub use sign::SignSgd;
 
 use crate::error::Result;
 use crate::lanes::Real;
@@ -21,6 +29,25 @@ pub trait StochasticGradient<T: Real>: Send + Sync {
     /// Whether it calls Python, and so must run on the calling thread.
     fn needs_calling_thread(&self) -> bool {
         false
+    }
+}
+
+/// How an algorithm counts its steps.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Clock {
+    /// Its steps in one of the optimizer's: 1; more for SVAG.
+    pub inner: f64,
+}
+
+impl Clock {
+    /// The number of the step.
+    pub fn index<T>(self, step: &Step<'_, T>) -> f64 {
+        (step.t / step.h).round()
+    }
+
+    /// The number of the optimizer's step, in which schedules count; not whole within one of them.
+    pub fn step<T>(self, step: &Step<'_, T>) -> f64 {
+        self.index(step) / self.inner
     }
 }
 

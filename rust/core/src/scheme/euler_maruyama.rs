@@ -53,7 +53,7 @@ impl<T: Real> Stepper<T> for EulerMaruyama<T> {
         match self.diffusion {
             Diffusion::None | Diffusion::Deviations(_) | Diffusion::Constant(_) => 2 * d,
             Diffusion::Diagonal => 3 * d,
-            Diffusion::Full => 3 * d + d * self.sde.n_wiener(),
+            Diffusion::Full => 3 * d + self.sde.noise_rows(),
         }
     }
     fn step(&self, step: &Step<'_, T>, x: &mut [T], scratch: &mut [T]) -> Result<()> {

@@ -13,6 +13,7 @@ use crate::linalg::{Dense, Matrix, cholesky, ou_step};
 pub struct ExactOrnsteinUhlenbeck<T: Real> {
     propagator: Dense<T>,
     mean: Vec<T>,
+    wiener: usize,
     from_increment: Dense<T>,
     residual: Dense<T>,
 }
@@ -38,6 +39,7 @@ impl<T: Real> ExactOrnsteinUhlenbeck<T> {
         Ok(Self {
             propagator: Dense::new(&exact.phi),
             mean: linear.mean.iter().map(|x| T::from_f64(*x)).collect(),
+            wiener: factor.cols(),
             from_increment: Dense::new(&exact.integral.times(&factor).scaled(1.0 / h)),
             residual: Dense::lower(&cholesky(&exact.residual_cov, "cov")?),
         })
@@ -49,7 +51,7 @@ impl<T: Real> Stepper<T> for ExactOrnsteinUhlenbeck<T> {
         self.mean.len()
     }
     fn draws(&self) -> Draws {
-        Draws { wiener: self.mean.len(), residuals: self.mean.len(), ..Draws::default() }
+        Draws { wiener: self.wiener, residuals: self.mean.len(), ..Draws::default() }
     }
     fn scratch_rows(&self) -> usize {
         self.mean.len()

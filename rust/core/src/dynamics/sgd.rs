@@ -1,0 +1,171 @@
+//! SGD's stochastic modified equations with rates that differ between parameters or change in time, of order 1 and 2.
+
+use super::{Linear, Sde};
+use crate::block::Span;
+use crate::elementwise::{add_scaled, scale, scale_rows};
+use crate::error::Result;
+use crate::lanes::Real;
+use crate::linalg::Matrix;
+use crate::loss::{Loss, Quadratic};
+use crate::noise::{Factor, GradientNoise, NoiseKind};
+use crate::rates::Rates;
+use std::sync::Arc;
+
+/// `dX = -[u R ∇f + λ u R X + (η/2) (u² R H R ∇f - u' R ∇f)] dt - √η u R S dW`, the bracket's last term at order 2.
+///
+/// `u(t)` is what the schedule leaves of the peak rate `η`, `R` what each parameter has of it. Li, Tai, E (2019) for
+/// `R = 1`; in general order 2 asks for `b₁ = -½ (J b₀ + ∂_t b₀)` with `b₀ = -u R ∇f`.
+pub struct ModifiedSgd<T: Real> {
+    /// With an L2 penalty, where there is one.
+    pub loss: Arc<dyn Loss<T>>,
+    /// `-√(η/B) S`.
+    pub noise: GradientNoise<T>,
+    /// `u` and `R`.
+    pub rates: Rates,
+    /// `η`.
+    pub lr: f64,
+    /// `λ`, of decoupled decay.
+    pub decay: f64,
+    /// Whether the terms of order 2 are there.
+    pub second: bool,
+    /// The loss once more, where it is quadratic without a penalty.
+    pub quadratic: Option<Quadratic<f64>>,
+    constant: Option<Factor>,
+}
+
+impl<T: Real> ModifiedSgd<T> {
+    /// The equation with these parts.
+    pub fn new(
+        loss: Arc<dyn Loss<T>>,
+        noise: GradientNoise<T>,
+        rates: Rates,
+        lr: f64,
+        decay: f64,
+        second: bool,
+        quadratic: Option<Quadratic<f64>>,
+    ) -> Self {
+        let constant = noise.model().constant().filter(|_| rates.is_constant()).map(|factor| {
+            let factor = factor.scaled(noise.scale());
+            rates.relative().map_or_else(|| factor.clone(), |u| factor.scaled_rows(u))
+        });
+        Self { loss, noise, rates, lr, decay, second, quadratic, constant }
+    }
+
+    /// Multiplies the `d` rows of a vector, or the `d · per` rows of a matrix, by `R`.
+    fn by_rates(&self, rows: &mut [T], per: usize, width: usize) {
+        if let Some(relative) = self.rates.relative() {
+            scale_rows(rows, relative, per * width);
+        }
+    }
+
+    fn u(&self, t: f64) -> f64 {
+        self.rates.at(t).0
+    }
+}
+
+impl<T: Real> Sde<T> for ModifiedSgd<T> {
+    fn dim(&self) -> usize {
+        self.loss.dim()
+    }
+    fn n_wiener(&self) -> usize {
+        self.noise.n_wiener()
+    }
+    fn kind(&self) -> NoiseKind {
+        match self.noise.model().kind() {
+            // Rows scaled unlike no longer commute.
+            NoiseKind::Commutative if self.rates.relative().is_some() => NoiseKind::Full,
+            kind => kind,
+        }
+    }
+    fn drift(&self, t: f64, x: &[T], out: &mut [T], scratch: &mut [T], span: Span) -> Result<()> {
+        let width = span.width;
+        let (u, slope) = self.rates.at(t);
+        if self.second {
+            let half = 0.5 * self.lr;
+            self.loss.grad(x, scratch, span)?;
+            self.by_rates(scratch, 1, width);
+            self.loss.hess_vec(x, scratch, out, span)?;
+            self.by_rates(out, 1, width);
+            scale(out, half * u * u);
+            add_scaled(out, scratch, u - half * slope);
+        } else {
+            self.loss.grad(x, out, span)?;
+            self.by_rates(out, 1, width);
+            if u != 1.0 {
+                scale(out, u);
+            }
+        }
+        if self.decay != 0.0 {
+            for (i, (out, x)) in out.chunks_exact_mut(width).zip(x.chunks_exact(width)).enumerate() {
+                add_scaled(out, x, self.decay * u * self.rates.of(i));
+            }
+        }
+        Ok(())
+    }
+    fn drift_scale(&self) -> f64 {
+        -1.0
+    }
+    fn constant(&self) -> Option<&Factor> {
+        self.constant.as_ref()
+    }
+    fn diagonal(&self, t: f64, x: &[T], b: &mut [T], span: Span) -> Result<()> {
+        let c = self.noise.scale() * self.u(t);
+        match self.noise.model().constant() {
+            Some(factor) => {
+                for (i, row) in b.chunks_exact_mut(span.width).take(self.dim()).enumerate() {
+                    row.fill(T::from_f64(c * factor.entry(i, i)));
+                }
+            }
+            None => self.noise.model().diagonal(x, T::from_f64(c), b, span)?,
+        }
+        self.by_rates(b, 1, span.width);
+        Ok(())
+    }
+    fn has_jacobian(&self) -> bool {
+        self.noise.model().has_jacobian()
+    }
+    fn diagonal_milstein(&self, t: f64, x: &[T], b: &mut [T], bdb: &mut [T], span: Span) -> Result<()> {
+        let c = self.noise.scale() * self.u(t);
+        self.noise.model().diagonal_milstein(x, T::from_f64(c), b, bdb, span)?;
+        self.by_rates(b, 1, span.width);
+        self.by_rates(bdb, 1, span.width);
+        self.by_rates(bdb, 1, span.width);
+        Ok(())
+    }
+    fn noise_rows(&self) -> usize {
+        self.noise.scratch_rows()
+    }
+    fn noise(&self, t: f64, x: &[T], dw: &[T], out: &mut [T], scratch: &mut [T], span: Span) -> Result<()> {
+        self.noise.apply(x, self.u(t), dw, out, scratch, span)?;
+        self.by_rates(out, 1, span.width);
+        Ok(())
+    }
+    fn factor(&self, t: f64, x: &[T], f: &mut [T], span: Span) -> Result<()> {
+        self.noise.factor(x, self.u(t), f, span)?;
+        self.by_rates(f, self.n_wiener(), span.width);
+        Ok(())
+    }
+    fn jacobian(&self, t: f64, x: &[T], j: &mut [T], scratch: &mut [T], span: Span) -> Result<()> {
+        let c = self.noise.scale() * self.u(t);
+        self.noise.model().jacobian(x, T::from_f64(c), j, scratch, span)?;
+        self.by_rates(j, self.n_wiener() * self.dim(), span.width);
+        Ok(())
+    }
+    fn linear(&self) -> Option<Linear> {
+        let (quadratic, factor) = (self.quadratic.as_ref()?, self.constant.clone()?);
+        if self.decay != 0.0 {
+            return None;
+        }
+        let h = quadratic.matrix();
+        let d = h.rows();
+        let scaled = Matrix::from_fn(d, d, |i, j| self.rates.of(i) * h[(i, j)]);
+        let square = scaled.times(&scaled);
+        let half = if self.second { 0.5 * self.lr } else { 0.0 };
+        let rate = Matrix::from_fn(d, d, |i, j| scaled[(i, j)] + half * square[(i, j)]);
+        let mean = quadratic.center().map_or_else(|| vec![0.0; d], <[f64]>::to_vec);
+        Some(Linear { rate, mean, factor })
+    }
+    fn needs_calling_thread(&self) -> bool {
+        self.loss.needs_calling_thread() || self.noise.model().needs_calling_thread()
+    }
+}
