@@ -54,6 +54,8 @@ macro_rules! kernels {
 kernels! {
     /// `out = c · out`.
     scale, Scale(; c) |old| c * old;
+    /// `out = c · out²`.
+    scale_square, ScaleSquare(; c) |old| c * (old * old);
     /// `out = out · y`.
     multiply, Multiply(y;) |old, y| old * y;
     /// `out = c · out + y`.

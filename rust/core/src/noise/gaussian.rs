@@ -66,6 +66,14 @@ impl Factor {
         }
     }
 
+    /// Diagonal entry `i` of the covariance.
+    pub fn variance(&self, i: usize) -> f64 {
+        match self {
+            Factor::Diagonal(s) => s[i] * s[i],
+            Factor::Lower(l) => l.row(i).iter().map(|f| f * f).sum(),
+        }
+    }
+
     /// As a dense matrix.
     pub fn dense(&self) -> Matrix<f64> {
         match self {

@@ -2,11 +2,12 @@
 
 use super::{Factor, Noise, NoiseKind, apply_factor};
 use crate::block::Span;
-use crate::elementwise::multiply;
+use crate::elementwise::{add_product, multiply, scale, scale_square};
 use crate::error::Result;
 use crate::lanes::{Kernel, Number, Real, Simd, Vector, dispatch};
 use crate::linalg::Dense;
 use crate::loss::Loss;
+use crate::workspace::with_workspace;
 use std::sync::Arc;
 
 /// A constant covariance times the loss above a floor. A negative product has no root: its lane becomes NaN, a
@@ -172,6 +173,36 @@ impl<T: Real> Noise<T> for LossScaled<T> {
         self.loss.value(x, &mut value[..width], span)?;
         dispatch(Slopes { factor: &self.factor, floor: self.floor, scale, value, grad, rows: j, dim: d, width });
         Ok(())
+    }
+    fn variances(&self, x: &[T], c: f64, out: &mut [T], span: Span) -> Result<()> {
+        let (d, width) = (self.factor.dim(), span.width);
+        let (root, rest) = out[..d * width].split_at_mut(width);
+        // The root first, so that a negative loss is the same divergence here as in the noise.
+        self.loss.value(x, root, span)?;
+        dispatch(Spread { coefficients: &[1.0], floor: self.floor, scale: T::from_f64(1.0), rows: root, width });
+        scale_square(root, 1.0);
+        for (i, row) in rest.chunks_exact_mut(width).enumerate() {
+            row.copy_from_slice(root);
+            scale(row, c * self.factor.variance(i + 1));
+        }
+        scale(root, c * self.factor.variance(0));
+        Ok(())
+    }
+    fn variances_along(&self, x: &[T], v: &[T], c: f64, out: &mut [T], span: Span) -> Result<()> {
+        let (d, width) = (self.factor.dim(), span.width);
+        with_workspace((d + 1) * width, |work| {
+            let (grad, slope) = work.split_at_mut(d * width);
+            self.loss.grad(x, grad, span)?;
+            slope.fill(T::default());
+            for (g, v) in grad.chunks_exact(width).zip(v.chunks_exact(width)) {
+                add_product(slope, g, v);
+            }
+            for (i, row) in out[..d * width].chunks_exact_mut(width).enumerate() {
+                row.copy_from_slice(slope);
+                scale(row, c * self.factor.variance(i));
+            }
+            Ok(())
+        })
     }
     fn needs_calling_thread(&self) -> bool {
         self.loss.needs_calling_thread()

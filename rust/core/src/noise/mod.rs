@@ -5,6 +5,9 @@ mod gaussian;
 mod gradient_noise;
 mod kind;
 mod loss_scaled;
+#[cfg(test)]
+mod tests;
+mod variances;
 
 pub use affine_diagonal::{AffineDiagonal, Deviation};
 pub use gaussian::{Factor, Gaussian, Zero};
@@ -63,6 +66,21 @@ pub trait Noise<T: Real>: Send + Sync {
     /// `∂S_ij/∂x_k` in row `(i·m + j)·d + k`; `scratch` holds `d + 1` rows.
     fn jacobian(&self, _x: &[T], _scale: T, _j: &mut [T], _scratch: &mut [T], _span: Span) -> Result<()> {
         Err(Error::missing("the jacobian of the noise"))
+    }
+    /// The diagonal of `Σ(x)`, times `scale`: `d` rows.
+    fn variances(&self, x: &[T], scale: f64, out: &mut [T], span: Span) -> Result<()> {
+        variances::variances(self, x, scale, out, span)
+    }
+    /// Whether it has [`Noise::variances_along`].
+    fn has_variances_along(&self) -> bool {
+        self.has_jacobian()
+    }
+    /// The derivative of [`Noise::variances`] along each path's vector in `v`: `d` rows.
+    fn variances_along(&self, x: &[T], v: &[T], scale: f64, out: &mut [T], span: Span) -> Result<()> {
+        if !self.has_variances_along() {
+            return Err(Error::missing("the jacobian of the noise"));
+        }
+        variances::variances_along(self, x, v, scale, out, span)
     }
     /// Whether it calls Python, and so must run on the calling thread.
     fn needs_calling_thread(&self) -> bool {
