@@ -6,6 +6,7 @@ mod gradient;
 mod linear;
 mod momentum;
 mod sgd;
+mod sign;
 
 pub use flow::GradientFlow;
 pub use function::{FunctionNoise, FunctionSde};
@@ -13,6 +14,7 @@ pub use gradient::GradientSde;
 pub use linear::{Linear, LinearSde};
 pub use momentum::{Friction, MomentumSde};
 pub use sgd::ModifiedSgd;
+pub use sign::{SignRegime, SignSde};
 
 use crate::block::Span;
 use crate::error::{Error, Result};

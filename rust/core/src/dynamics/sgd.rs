@@ -26,8 +26,8 @@ pub struct ModifiedSgd<T: Real> {
     pub lr: f64,
     /// `λ`, of decoupled decay.
     pub decay: f64,
-    /// Whether the terms of order 2 are there.
-    pub second: bool,
+    /// `η/2`, where the terms of order 2 are there. `ρ` in its place makes the drift of unnormalised SAM.
+    pub curved: Option<f64>,
     /// The loss once more, where it is quadratic without a penalty.
     pub quadratic: Option<Quadratic<f64>>,
     constant: Option<Factor>,
@@ -41,14 +41,14 @@ impl<T: Real> ModifiedSgd<T> {
         rates: Rates,
         lr: f64,
         decay: f64,
-        second: bool,
+        curved: Option<f64>,
         quadratic: Option<Quadratic<f64>>,
     ) -> Self {
         let constant = noise.model().constant().filter(|_| rates.is_constant()).map(|factor| {
             let factor = factor.scaled(noise.scale());
             rates.relative().map_or_else(|| factor.clone(), |u| factor.scaled_rows(u))
         });
-        Self { loss, noise, rates, lr, decay, second, quadratic, constant }
+        Self { loss, noise, rates, lr, decay, curved, quadratic, constant }
     }
 
     /// Multiplies the `d` rows of a vector, or the `d · per` rows of a matrix, by `R`.
@@ -80,8 +80,7 @@ impl<T: Real> Sde<T> for ModifiedSgd<T> {
     fn drift(&self, t: f64, x: &[T], out: &mut [T], scratch: &mut [T], span: Span) -> Result<()> {
         let width = span.width;
         let (u, slope) = self.rates.at(t);
-        if self.second {
-            let half = 0.5 * self.lr;
+        if let Some(half) = self.curved {
             self.loss.grad(x, scratch, span)?;
             self.by_rates(scratch, 1, width);
             self.loss.hess_vec(x, scratch, out, span)?;
@@ -160,7 +159,7 @@ impl<T: Real> Sde<T> for ModifiedSgd<T> {
         let d = h.rows();
         let scaled = Matrix::from_fn(d, d, |i, j| self.rates.of(i) * h[(i, j)]);
         let square = scaled.times(&scaled);
-        let half = if self.second { 0.5 * self.lr } else { 0.0 };
+        let half = self.curved.unwrap_or(0.0);
         let rate = Matrix::from_fn(d, d, |i, j| scaled[(i, j)] + half * square[(i, j)]);
         let mean = quadratic.center().map_or_else(|| vec![0.0; d], <[f64]>::to_vec);
         Some(Linear { rate, mean, factor })

@@ -8,11 +8,13 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod dispatch;
+mod erf;
 pub(crate) mod math;
 mod number;
 mod portable;
 
 pub use dispatch::{Isa, Kernel, available, choose, dispatch, isa, with_isa};
+pub use erf::erf_erfc;
 pub use math::Float;
 pub use number::{Dual, Number};
 pub use portable::Portable;
