@@ -1,6 +1,6 @@
 """Stochastic differential equations of optimizers, and the optimizers themselves, in large ensembles."""
 
-from optsde import errors, initial, losses, noise, observers
+from optsde import errors, initial, losses, noise, observers, schedules
 from optsde._compiled import compiled
 from optsde._core import __version__
 from optsde._keys import Key
@@ -12,14 +12,17 @@ from optsde.merge import merge
 from optsde.methods import Method, methods
 from optsde.observers import Expectation, Final, Histogram, Loss, Moments, Paths
 from optsde.ornstein_uhlenbeck import OrnsteinUhlenbeck
+from optsde.optimizers import SAM, SGD, Adam, AdamW, RMSprop, SignSGD
 from optsde.problem import Problem
 from optsde.sde import SDE
-from optsde.sgd import SGD
 from optsde.simulate import simulate
 
 __all__ = [
+    "SAM",
     "SDE",
     "SGD",
+    "Adam",
+    "AdamW",
     "CallbackError",
     "DivergenceError",
     "DivergenceWarning",
@@ -37,6 +40,8 @@ __all__ = [
     "OrnsteinUhlenbeck",
     "Paths",
     "Problem",
+    "RMSprop",
+    "SignSGD",
     "__version__",
     "compiled",
     "errors",
@@ -46,5 +51,6 @@ __all__ = [
     "methods",
     "noise",
     "observers",
+    "schedules",
     "simulate",
 ]

@@ -42,6 +42,10 @@ class Description:
     def _fields(self) -> dict[str, Any]:
         return {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
 
+    def _with(self, **changes: Any) -> Any:
+        """The same description with some fields changed."""
+        return type(self)(**(self._fields() | changes))
+
     def _value(self) -> tuple[Any, ...]:
         return type(self), *(_identity(value) for value in self._fields().values())
 

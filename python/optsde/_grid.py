@@ -84,7 +84,7 @@ def _step(dynamics: Dynamics, dt: Any, substeps: Any) -> float:
             if value is not None:
                 raise ValueError(f"{name}: a discrete optimizer makes its own steps; expected None, got {value!r}")
         assert per_step is not None
-        return per_step
+        return per_step / dynamics._inner_steps
     if dt is not None and substeps is not None:
         raise ValueError("dt, substeps: expected at most one of them, got both")
     if dt is not None:
@@ -127,6 +127,8 @@ def time_grid(dynamics: Dynamics, steps: Any, t1: Any, t0: Any, dt: Any, substep
                 f"the nearest are {before * fine:.12g} and {(before + 1) * fine:.12g}"
             )
     assert cells is not None
+    if start < dynamics._earliest * (1.0 - _WHOLE):
+        raise ValueError(f"t0: this equation begins at t = {dynamics._earliest:.12g}, got {start:.12g}")
     grid = TimeGrid(start, start + span, step, count, cells)
     if (grid.first_cell + count * cells) * dynamics.dim >= _LARGEST_INDEX:
         total = grid.first_cell // cells + count

@@ -14,7 +14,7 @@ from optsde._grid import TimeGrid
 from optsde._keys import Key
 from optsde._memory import check_memory
 from optsde.dynamics import Dynamics
-from optsde.initial import Initial
+from optsde.initial import Initial, Points
 from optsde.observers import Observer, partial_sums
 
 
@@ -24,6 +24,7 @@ class Recipe(Description):
 
     dynamics: Dynamics
     theta0: Initial
+    given: tuple[tuple[str, Points], ...]
     n_paths: int
     path_range: tuple[int, int]
     grid: TimeGrid
@@ -40,6 +41,16 @@ class Recipe(Description):
     def dim(self) -> int:
         """Number of parameters."""
         return self.dynamics.dim
+
+    @property
+    def variables(self) -> dict[str, slice]:
+        """Where each variable of the state is among its rows."""
+        return {name: slice(k * self.dim, (k + 1) * self.dim) for k, name in enumerate(self.dynamics.state)}
+
+    @property
+    def rows(self) -> int:
+        """Numbers of the state of one path."""
+        return self.dim * len(self.dynamics.state)
 
     @property
     def itemsize(self) -> int:
@@ -82,6 +93,8 @@ class Recipe(Description):
             "method": self.method,
             "dim": self.dim,
             "theta0": self.theta0._spec(self.dim),
+            "given": [(self.variables[name].start, points._spec(self.dim)) for name, points in self.given],
+            "second_moment": self.dynamics._second_moment_start and "v" not in dict(self.given),
             "n_paths": self.n_paths,
             "path_range": self.path_range,
             "first_cell": self.grid.first_cell,

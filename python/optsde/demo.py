@@ -21,7 +21,7 @@ from optsde.noise import AffineDiagonal, Gaussian
 from optsde.observers import Expectation, Histogram, Moments
 from optsde.ornstein_uhlenbeck import OrnsteinUhlenbeck
 from optsde.problem import Problem
-from optsde.sgd import SGD
+from optsde.optimizers import SGD
 from optsde.simulate import simulate
 
 _BINS = 120

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
 
 from optsde import _core
+from optsde._arrays import FloatArray, real_numbers
 from optsde._description import Description, show
 from optsde.losses import Compiled, Loss
 from optsde.problem import Problem
@@ -21,7 +26,6 @@ class Dynamics(Description):
     """
 
     dim: int
-    _discrete: ClassVar[bool] = False
 
     @abstractmethod
     def _spec(self) -> dict[str, Any]:
@@ -50,12 +54,85 @@ class Dynamics(Description):
         return None
 
     @property
+    def _discrete(self) -> bool:
+        """Whether it is an algorithm, which makes its own steps."""
+        return False
+
+    @property
+    def _inner_steps(self) -> int:
+        """Steps of the algorithm in one optimizer step: more than one for SVAG."""
+        return 1
+
+    @property
+    def _second_moment_start(self) -> bool:
+        """Whether a second moment that is not given starts at ``grad² + diag Σ/B``, and must be positive."""
+        return False
+
+    @property
+    def _earliest(self) -> float:
+        """The time before which the equation has no meaning."""
+        return 0.0
+
+    @property
     def noise_kind(self) -> str:
         """``"none"``, ``"additive_diagonal"``, ``"additive_full"``, ``"diagonal"`` (entry i depends on coordinate i
         alone),
         ``"diagonal_coupled"``, ``"scalar"``, ``"commutative"`` or ``"full"``.
         """
         return _core.dynamics_noise_kind(self._spec())
+
+    def drift(self, state: ArrayLike | Mapping[str, ArrayLike], t: float = 0.0) -> FloatArray:
+        """The drift of the equation at a state.
+
+        Parameters
+        ----------
+        state : array_like, shape (..., D), or dict of (..., d) arrays by the names of :attr:`state`
+            D = d times the number of variables, in the order of :attr:`state`.
+        t : float
+            Time.
+
+        Returns
+        -------
+        ndarray, shape (..., D)
+
+        Raises
+        ------
+        ValueError
+            For a discrete optimizer, which has no drift, or another shape.
+        """
+        points, shape = self._stacked(state)
+        return _core.drift(self._spec(), points, t).reshape(*shape, points.shape[1])
+
+    def diffusion(self, state: ArrayLike | Mapping[str, ArrayLike], t: float = 0.0) -> FloatArray:
+        """The factor b of the noise ``b dW`` at a state, with its sign.
+
+        Parameters
+        ----------
+        state, t
+            As in :meth:`drift`.
+
+        Returns
+        -------
+        ndarray, shape (..., D, m)
+            One column a Wiener process.
+        """
+        points, shape = self._stacked(state)
+        factor = _core.noise_factor(self._spec(), points, t)
+        return factor.reshape(*shape, *factor.shape[1:])
+
+    def _stacked(self, state: ArrayLike | Mapping[str, ArrayLike]) -> tuple[FloatArray, tuple[int, ...]]:
+        """The state as (n, D), and its leading shape."""
+        if self._discrete:
+            raise ValueError("dynamics: a discrete optimizer has no drift and no diffusion; its sde has")
+        if isinstance(state, Mapping):
+            if set(state) != set(self.state):
+                raise ValueError(f"state: expected the variables {list(self.state)}, got {list(state)}")
+            state = np.concatenate([real_numbers(name, state[name]) for name in self.state], axis=-1)
+        points = real_numbers("state", state)
+        rows = self.dim * len(self.state)
+        if points.ndim == 0 or points.shape[-1] != rows:
+            raise ValueError(f"state: expected shape (..., {rows}), got {points.shape}")
+        return np.ascontiguousarray(points.reshape(-1, rows), dtype=np.float64), points.shape[:-1]
 
     def describe(self) -> str:
         """The equation with its numbers, parts, order, validity and source."""

@@ -27,42 +27,11 @@ from optsde.results import (
 R = TypeVar("R", bound=Result)
 
 
-class Ensemble:
-    """An ensemble of paths, as its observers saw it. Made by :func:`optsde.simulate`.
+class _Fields:
+    """The fields that every variable of the state has, from the results of observers."""
 
-    ``ens[name]`` is each observer's own result, with its own ``.t``. ``t`` and ``step`` are those of the first
-    ``Moments``
-    observer, else of the first observer that has times, else the end.
-    """
-
-    def __init__(self, recipe: Recipe, raw: dict[str, Any]) -> None:
-        self._recipe: Recipe | None = recipe
-        self._raw = raw
-        self._build(recipe)
-
-    def _build(self, recipe: Recipe) -> None:
-        grid = recipe.grid
-        self._observers = recipe.observers
-        self._results: dict[str, Result] = {}
-        for observer, result in zip(recipe.observers, self._raw["observers"], strict=True):
-            steps = observer._steps(grid)
-            self._results[observer.name] = observer._result(result, grid.times(steps), steps)
-        timed = self._of(observing.Moments) or [o for o in recipe.observers if not isinstance(o, observing.Final)]
-        if timed:
-            first = self._results[timed[0].name]
-            self.t, self.step = first.t, first.step
-        else:
-            self.step = np.array([grid.n_steps], dtype=np.int64)
-            self.t = grid.times(self.step)
-        self.n_paths = recipe.n_paths
-        self.path_range = recipe.path_range
-        self.key: Key = recipe.key
-        self.method = recipe.method
-        self.dt = grid.dt
-        self.n_steps = grid.n_steps
-        self.dtype = recipe.dtype
-        self.version = recipe.version
-        self._title = repr(recipe.dynamics)
+    _observers: tuple[observing.Observer, ...]
+    _results: dict[str, Result]
 
     def _of(self, kind: type[observing.Observer]) -> list[observing.Observer]:
         return [observer for observer in self._observers if isinstance(observer, kind)]
@@ -72,12 +41,6 @@ class Ensemble:
         if not asked:
             raise AttributeError(f"{field}: not observed; ask for it with observe=[optsde.{kind.__name__}(...)]")
         return cast(R, self._results[asked[0].name])
-
-    def __getitem__(self, name: str) -> Result:
-        """The result of the observer of that name."""
-        if name not in self._results:
-            raise KeyError(f"no observer is called {name!r}; there are {', '.join(map(repr, self._results)) or 'none'}")
-        return self._results[name]
 
     @property
     def mean(self) -> FloatArray:
@@ -126,6 +89,81 @@ class Ensemble:
         """States of the first k paths, (T, k, d)."""
         return self._first(observing.Paths, PathsResult, "paths").values
 
+
+class Variable(_Fields):
+    """A further variable of the state, such as Adam's ``v``: what the observers saw of it.
+
+    Its fields are those of :class:`Ensemble`: ``mean``, ``var``, ``cov`` with standard errors, ``final``, ``paths``.
+    """
+
+    def __init__(self, name: str, observers: tuple[observing.Observer, ...], results: dict[str, Result]) -> None:
+        self.name, self._observers, self._results = name, observers, results
+
+    def __getitem__(self, name: str) -> Result:
+        """The result of the observer of that name."""
+        if name not in self._results:
+            known = ", ".join(map(repr, self._results)) or "none"
+            raise KeyError(f"no observer called {name!r} saw {self.name}; there are {known}")
+        return self._results[name]
+
+    def __repr__(self) -> str:
+        return f"<variable {self.name} of the state, seen by {', '.join(self._results) or 'no observer'}>"
+
+
+class Ensemble(_Fields):
+    """An ensemble of paths, as its observers saw it. Made by :func:`optsde.simulate`.
+
+    ``ens[name]`` is each observer's own result, with its own ``.t``. ``t`` and ``step`` are those of the first
+    ``Moments``
+    observer, else of the first observer that has times, else the end.
+    """
+
+    def __init__(self, recipe: Recipe, raw: dict[str, Any]) -> None:
+        self._recipe: Recipe | None = recipe
+        self._raw = raw
+        self._build(recipe)
+
+    def _build(self, recipe: Recipe) -> None:
+        grid = recipe.grid
+        self._observers = recipe.observers
+        self._results: dict[str, Result] = {}
+        further = {name: rows for name, rows in recipe.variables.items() if name != "theta"}
+        self._further: dict[str, dict[str, Result]] = {name: {} for name in further}
+        for observer, result in zip(recipe.observers, self._raw["observers"], strict=True):
+            steps = observer._steps(grid)
+            times = grid.times(steps)
+            self._results[observer.name] = observer._result(result, times, steps, recipe.variables["theta"])
+            if observer._sees_state:
+                for name, rows in further.items():
+                    self._further[name][observer.name] = observer._result(result, times, steps, rows)
+        timed = self._of(observing.Moments) or [o for o in recipe.observers if not isinstance(o, observing.Final)]
+        if timed:
+            first = self._results[timed[0].name]
+            self.t, self.step = first.t, first.step
+        else:
+            self.step = np.array([grid.n_steps], dtype=np.int64)
+            self.t = grid.times(self.step)
+        self.n_paths = recipe.n_paths
+        self.path_range = recipe.path_range
+        self.key: Key = recipe.key
+        self.method = recipe.method
+        self.dt = grid.dt
+        self.n_steps = grid.n_steps
+        self.dtype = recipe.dtype
+        self.version = recipe.version
+        self._title = repr(recipe.dynamics)
+
+    def __getitem__(self, name: str) -> Result:
+        """The result of the observer of that name."""
+        if name not in self._results:
+            raise KeyError(f"no observer is called {name!r}; there are {', '.join(map(repr, self._results)) or 'none'}")
+        return self._results[name]
+
+    @property
+    def state(self) -> dict[str, Variable]:
+        """The further variables of the state by name, each with ``mean``, ``var``, ``final``, … of its own."""
+        return {name: Variable(name, self._observers, results) for name, results in self._further.items()}
+
     @property
     def loss_mean(self) -> FloatArray:
         """Mean loss, (T,)."""
@@ -164,6 +202,11 @@ class Ensemble:
             return None
         first = np.lexsort((self._raw["bad_paths"], self._raw["bad_steps"]))[0]
         return int(self._raw["bad_paths"][first]), int(self._raw["bad_steps"][first])
+
+    @property
+    def floor_touches(self) -> int:
+        """Path-steps after which a second moment was below the floor that its equation reads it by."""
+        return int(self._raw["floor_touches"])
 
     @property
     def complete(self) -> bool:
@@ -265,10 +308,15 @@ class Ensemble:
             ("paths", paths),
             ("diverged", diverged),
             ("steps", f"{self.n_steps:,} of dt = {self.dt:.6g} by {self.method}"),
+            *([("floor", self._floor_text())] if self.floor_touches else []),
             ("observed", ", ".join(observer.name for observer in self._observers) or "nothing"),
             ("time", f"{self.wall_time:.3g} s, {rate}, {machine}"),
             ("key", f"{self.key!r}, optsde {self.version}"),
         ]
+
+    def _floor_text(self) -> str:
+        share = self.floor_touches / max(int(self._raw["path_steps"]), 1)
+        return f"{self.floor_touches:,} path-steps ({share:.2g}) had a second moment below the floor"
 
     def __repr__(self) -> str:
         return "\n".join([f"Ensemble of {self._title}", *(f"  {name:<9}{text}" for name, text in self._ledger())])

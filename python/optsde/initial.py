@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -22,6 +23,9 @@ from optsde._arrays import (
     size_of,
 )
 from optsde._description import Description
+
+if TYPE_CHECKING:
+    from optsde.dynamics import Dynamics
 
 __all__ = ["Gaussian", "Uniform"]
 
@@ -133,24 +137,53 @@ class Points(Initial):
         return np.asarray(self.points[0], dtype=np.float64)
 
 
-def initial_state(theta0: Any, dim: int, n_paths: int | None, dtype: np.dtype[Any]) -> tuple[Initial, int]:
-    """The law or points of theta0 and the number of paths, from all that a user may pass."""
+def _parameters(theta0: Any, dim: int, n_paths: int | None, dtype: np.dtype[Any], name: str) -> tuple[Initial, int]:
+    """The law or points of one variable and the number of paths, from all that a user may pass."""
     expected = f"{'a float, ' if dim == 1 else ''}shape ({dim},), shape (n_paths, {dim}) or a law from optsde.initial"
     if isinstance(theta0, Initial):
-        common_dim("theta0", {"the dynamics": dim, type(theta0).__name__: theta0._dim})
+        common_dim(name, {"the dynamics": dim, type(theta0).__name__: theta0._dim})
         return theta0, 1 if n_paths is None else n_paths
     if isinstance(theta0, (dict, str)):
-        raise TypeError(f"theta0: expected {expected}, got {type(theta0).__name__}")
-    points = real_array("theta0", theta0)
+        raise TypeError(f"{name}: expected {expected}, got {type(theta0).__name__}")
+    points = real_array(name, theta0)
     if (points.ndim == 0 and dim != 1) or points.ndim > 2 or (points.ndim > 0 and points.shape[-1] != dim):
-        raise ValueError(f"theta0: expected {expected}, got shape {points.shape}")
+        raise ValueError(f"{name}: expected {expected}, got shape {points.shape}")
     if points.ndim == 2 and len(points) == 0:
-        raise ValueError(f"theta0: expected {expected}, got no path at all, shape {points.shape}")
+        raise ValueError(f"{name}: expected {expected}, got no path at all, shape {points.shape}")
     if points.ndim == 2 and n_paths is not None and n_paths != len(points):
-        raise ValueError(f"n_paths: theta0 has {len(points)} rows, one a path, got n_paths={n_paths}")
+        raise ValueError(f"n_paths: {name} has {len(points)} rows, one a path, got n_paths={n_paths}")
     rows = points.reshape(-1, dim)
     with np.errstate(over="ignore"):
         native = frozen(np.ascontiguousarray(rows.astype(dtype)))
     if not np.isfinite(native).all():
-        raise ValueError(f"theta0: a number of it is too large for dtype {dtype.name}")
+        raise ValueError(f"{name}: a number of it is too large for dtype {dtype.name}")
     return Points(native), len(rows) if points.ndim == 2 else (1 if n_paths is None else n_paths)
+
+
+def initial_state(
+    theta0: Any, dynamics: Dynamics, n_paths: int | None, dtype: np.dtype[Any]
+) -> tuple[Initial, tuple[tuple[str, Points], ...], int]:
+    """The start of the parameters, the further variables that are given, and the number of paths."""
+    dim, names = dynamics.dim, list(dynamics.state)
+    if not isinstance(theta0, Mapping):
+        start, count = _parameters(theta0, dim, n_paths, dtype, "theta0")
+        return start, (), count
+    unknown = [name for name in theta0 if name not in names]
+    if unknown or "theta" not in theta0:
+        raise ValueError(f"theta0: expected a dict with theta and any of {names[1:]}, got {list(theta0)}")
+    # A variable with a row for each path fixes their number for all.
+    counts = {len(value) for value in theta0.values() if np.ndim(value) == 2} - {n_paths}
+    if n_paths is None and len(counts) == 1:
+        n_paths = counts.pop()
+    start, count = _parameters(theta0["theta"], dim, n_paths, dtype, "theta0['theta']")
+    given = []
+    for name in names[1:]:
+        if name in theta0:
+            points, _ = _parameters(theta0[name], dim, count, dtype, f"theta0[{name!r}]")
+            if not isinstance(points, Points):
+                raise TypeError(f"theta0[{name!r}]: expected numbers, got a law; laws are for theta")
+            if name == "v" and dynamics._second_moment_start and points.points.min() <= 0.0:
+                lowest = float(points.points.min())
+                raise ValueError(f"theta0['v']: this equation divides by its root; expected v > 0, got {lowest:g}")
+            given.append((name, points))
+    return start, tuple(given), count

@@ -85,6 +85,7 @@ def merge(ensembles: Iterable[Ensemble]) -> Ensemble:
         "path_index": None,
         "bad_steps": np.concatenate([raw["bad_steps"] for raw in raws]),
         "bad_paths": np.concatenate([raw["bad_paths"] for raw in raws]),
+        "floor_touches": sum(raw["floor_touches"] for raw in raws),
         "wall_time": sum(raw["wall_time"] for raw in raws),
         "threads": max(raw["threads"] for raw in raws),
         "path_steps": sum(raw["path_steps"] for raw in raws),

@@ -24,6 +24,8 @@ from optsde.results import (
     histogram_result,
     mean_result,
     moments_result,
+    rows_of,
+    stats_of,
 )
 
 if TYPE_CHECKING:
@@ -82,8 +84,11 @@ class Observer(Description):
         """The native description, without its steps."""
 
     @abstractmethod
-    def _result(self, raw: dict[str, Any], t: FloatArray, step: IntArray) -> Result:
-        """The result that people read."""
+    def _result(self, raw: dict[str, Any], t: FloatArray, step: IntArray, rows: slice) -> Result:
+        """The result that people read, of the variable that has these rows of the state."""
+
+    #: Whether it sees all variables of the state, each with a result of its own; else the parameters only.
+    _sees_state: ClassVar[bool] = False
 
 
 class _Timed(Observer):
@@ -118,18 +123,19 @@ class Final(Observer):
 
     name: str
     _default_name: ClassVar[str] = "final"
+    _sees_state: ClassVar[bool] = True
 
     def __init__(self, *, name: str | None = None) -> None:
         self._set(name=_name(name, self._default_name))
 
     def _bytes(self, recipe: Recipe, copies: int) -> int:
-        return recipe.paths_run * recipe.dim * recipe.itemsize
+        return recipe.paths_run * recipe.rows * recipe.itemsize
 
     def _plan(self, recipe: Recipe) -> dict[str, Any]:
         return {"kind": "final"}
 
-    def _result(self, raw: dict[str, Any], t: FloatArray, step: IntArray) -> FinalResult:
-        return FinalResult(t=t, step=step, values=raw["values"])
+    def _result(self, raw: dict[str, Any], t: FloatArray, step: IntArray, rows: slice) -> FinalResult:
+        return FinalResult(t=t, step=step, values=rows_of(raw["values"], rows))
 
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)
@@ -155,6 +161,7 @@ class Paths(_Timed):
     keep: int | None
     name: str
     _default_name: ClassVar[str] = "paths"
+    _sees_state: ClassVar[bool] = True
 
     def __init__(self, at: int | ArrayLike | None = None, keep: int | None = None, *, name: str | None = None) -> None:
         self._set(at=_times(at), keep=None if keep is None else integer("keep", keep, 1))
@@ -166,13 +173,13 @@ class Paths(_Timed):
     def _bytes(self, recipe: Recipe, copies: int) -> int:
         first, last = recipe.path_range
         rows = max(0, min(self._keep(recipe), last) - first)
-        return self._count(recipe.grid) * rows * recipe.dim * recipe.itemsize
+        return self._count(recipe.grid) * rows * recipe.rows * recipe.itemsize
 
     def _plan(self, recipe: Recipe) -> dict[str, Any]:
         return {"kind": "paths", "keep": self._keep(recipe)}
 
-    def _result(self, raw: dict[str, Any], t: FloatArray, step: IntArray) -> PathsResult:
-        return PathsResult(t=t, step=step, values=raw["values"])
+    def _result(self, raw: dict[str, Any], t: FloatArray, step: IntArray, rows: slice) -> PathsResult:
+        return PathsResult(t=t, step=step, values=rows_of(raw["values"], rows))
 
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)
@@ -198,6 +205,7 @@ class Moments(_Timed):
     cov: bool
     name: str
     _default_name: ClassVar[str] = "moments"
+    _sees_state: ClassVar[bool] = True
 
     def __init__(self, at: int | ArrayLike | None = None, cov: bool = False, *, name: str | None = None) -> None:
         if not isinstance(cov, (bool, np.bool_)):
@@ -205,14 +213,14 @@ class Moments(_Timed):
         self._set(at=_times(at), cov=bool(cov), name=_name(name, self._default_name))
 
     def _bytes(self, recipe: Recipe, copies: int) -> int:
-        numbers = 1 + 4 * recipe.dim + (2 * recipe.dim**2 if self.cov else 0)
+        numbers = 1 + 4 * recipe.rows + (3 * recipe.rows**2 if self.cov else 0)
         return 8 * self._count(recipe.grid) * numbers * copies
 
     def _plan(self, recipe: Recipe) -> dict[str, Any]:
         return {"kind": "moments", "cov": self.cov}
 
-    def _result(self, raw: dict[str, Any], t: FloatArray, step: IntArray) -> MomentsResult:
-        return moments_result(t, step, raw["stats"])
+    def _result(self, raw: dict[str, Any], t: FloatArray, step: IntArray, rows: slice) -> MomentsResult:
+        return moments_result(t, step, stats_of(raw["stats"], rows))
 
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)
@@ -254,7 +262,7 @@ class Loss(_Timed):
         loss._require("value", "the Loss observer")
         return {"kind": "loss", "loss": loss._spec()}
 
-    def _result(self, raw: dict[str, Any], t: FloatArray, step: IntArray) -> MeanResult:
+    def _result(self, raw: dict[str, Any], t: FloatArray, step: IntArray, rows: slice) -> MeanResult:
         return mean_result(t, step, raw["stats"])
 
 
@@ -269,6 +277,8 @@ class Expectation(_Timed):
     name : str
     at : None, int or (T,) array_like, optional
         As in :class:`Paths`.
+    state : bool
+        Whether the function takes a dict of all variables, each (n, d), instead of θ.
 
     Examples
     --------
@@ -280,22 +290,26 @@ class Expectation(_Timed):
     function: Callable[..., Any]
     name: str
     at: int | FloatArray | None
+    state: bool
     _default_name: ClassVar[str] = "expectation"
 
-    def __init__(self, function: Callable[..., Any], name: str, at: int | ArrayLike | None = None) -> None:
+    def __init__(
+        self, function: Callable[..., Any], name: str, at: int | ArrayLike | None = None, *, state: bool = False
+    ) -> None:
         if not callable(function):
             raise TypeError(f"function: expected a function of θ (n, d), got {type(function).__name__}")
         if not isinstance(name, str):
             raise TypeError(f"name: expected a str, got {type(name).__name__}")
-        self._set(function=function, name=name, at=_times(at))
+        self._set(function=function, name=name, at=_times(at), state=bool(state))
 
     def _bytes(self, recipe: Recipe, copies: int) -> int:
         return 8 * self._count(recipe.grid) * 5 * copies
 
     def _plan(self, recipe: Recipe) -> dict[str, Any]:
-        return {"kind": "expectation", "function": self.function, "state": False}
+        function = _OfState(self.function, recipe.variables) if self.state else self.function
+        return {"kind": "expectation", "function": function, "state": self.state}
 
-    def _result(self, raw: dict[str, Any], t: FloatArray, step: IntArray) -> MeanResult:
+    def _result(self, raw: dict[str, Any], t: FloatArray, step: IntArray, rows: slice) -> MeanResult:
         return mean_result(t, step, raw["stats"])
 
 
@@ -376,8 +390,18 @@ class Histogram(_Timed):
             "coords": frozen(coordinates.astype(np.int64)),
         }
 
-    def _result(self, raw: dict[str, Any], t: FloatArray, step: IntArray) -> HistogramResult:
+    def _result(self, raw: dict[str, Any], t: FloatArray, step: IntArray, rows: slice) -> HistogramResult:
         return histogram_result(t, step, self.edges, raw, one=self.coords is not None)
+
+
+class _OfState:
+    """A function of a dict of variables, as a function of all rows of the state."""
+
+    def __init__(self, function: Callable[..., Any], variables: dict[str, slice]) -> None:
+        self.function, self.variables = function, variables
+
+    def __call__(self, x: NDArray[Any]) -> Any:
+        return self.function({name: x[:, rows] for name, rows in self.variables.items()})
 
 
 def observer_list(observe: Any) -> tuple[Observer, ...]:

@@ -94,6 +94,20 @@ class HistogramResult(Result):
     overflow: IntArray
 
 
+def rows_of(values: NDArray[Any], rows: slice) -> NDArray[Any]:
+    """One variable of the state, values (..., D) to (..., d), contiguous."""
+    return values if rows == slice(0, values.shape[-1]) else np.ascontiguousarray(values[..., rows])
+
+
+def stats_of(stats: dict[str, Any], rows: slice) -> dict[str, Any]:
+    """The central sums of one variable of the state."""
+    if rows == slice(0, stats["mean"].shape[1]):
+        return stats
+    vectors = {name: stats[name][:, rows] for name in ("mean", "m2", "m3", "m4")}
+    joint = {name: None if stats[name] is None else stats[name][:, rows, rows] for name in ("c11", "c22")}
+    return {"n": stats["n"]} | vectors | joint
+
+
 def moments_result(t: FloatArray, step: IntArray, stats: dict[str, Any]) -> MomentsResult:
     """Statistics from central sums.
 

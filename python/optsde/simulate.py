@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,8 @@ _INCREMENTS = ("gaussian", "gaussian_f32", "two_point")
 _ON_DIVERGENCE = ("warn", "raise", "keep")
 _MOST_PATHS = (1 << 63) - 1
 MOST_THREADS = 1024
+# A floor touched more often than this is no longer an exception.
+_RARE_TOUCHES = 1e-3
 
 
 def _one_of(name: str, value: Any, choices: Sequence[str]) -> str:
@@ -50,6 +52,11 @@ def _checked_dtype(dtype: Any) -> np.dtype[Any]:
     return given
 
 
+def _default_method(dynamics: Dynamics, kind: str) -> str:
+    """Of weak order 2 for a model of order 2, else Euler-Maruyama."""
+    return "euler_maruyama"
+
+
 def _chosen_method(dynamics: Dynamics, method: Any) -> str:
     """The method asked for, or the default one, where it fits the dynamics."""
     if dynamics._discrete:
@@ -57,9 +64,11 @@ def _chosen_method(dynamics: Dynamics, method: Any) -> str:
             raise ValueError(f"method: a discrete optimizer is its own method; expected None, got {method!r}")
         return "algorithm"
     kind = dynamics.noise_kind
-    if method is None:
-        return "rk4" if kind == "none" else "euler_maruyama"
     table = methods()
+    if method is None:
+        if kind == "none":
+            return "rk4"
+        return _default_method(dynamics, kind)
     name = _one_of("method", method, list(table))
     if kind not in table[name].noise_kinds:
         raise ValueError(
@@ -116,7 +125,7 @@ def _check_declaration(dynamics: Dynamics, theta0: Initial, t0: float) -> None:
 
 def simulate(
     dynamics: Dynamics,
-    theta0: ArrayLike | Initial,
+    theta0: ArrayLike | Initial | Mapping[str, ArrayLike | Initial],
     *,
     n_paths: int | None = None,
     steps: int | None = None,
@@ -142,7 +151,9 @@ def simulate(
     dynamics : Dynamics
         What ``SGD(...).sde(problem)``, ``OrnsteinUhlenbeck(...)`` and the like return.
     theta0 : float (d = 1), (d,), (n, d) array_like or a law from ``optsde.initial``
-        Initial state at t0; row i of (n, d) starts path i.
+        Initial state at t0; row i of (n, d) starts path i. Where there are further variables, a dict of them by
+        the names of ``dynamics.state``; those left out start at 0 (second moments that must be positive: at
+        ``grad² + diag Σ/B``).
     n_paths : int, optional
         n where theta0 is (n, d), else 1 by default.
     steps, t1 : int, float
@@ -207,7 +218,7 @@ def simulate(
     if number == np.float32 and dynamics._uses_compiled:
         raise ValueError("dtype: compiled functions compute in double, so 'float32' does not go with them")
     paths = None if n_paths is None else integer("n_paths", n_paths, 1, _MOST_PATHS)
-    start, count = initial_state(theta0, dynamics.dim, paths, number)
+    start, given, count = initial_state(theta0, dynamics, paths, number)
     grid = time_grid(dynamics, steps, t1, t0, dt, substeps, wiener_dt)
     name = _chosen_method(dynamics, method)
     # A bad progress argument must show before the run.
@@ -216,6 +227,7 @@ def simulate(
     recipe = Recipe(
         dynamics=dynamics,
         theta0=start,
+        given=given,
         n_paths=count,
         path_range=span,
         grid=grid,
@@ -244,6 +256,13 @@ def _run(recipe: Recipe, bar: Progress, on_divergence: str) -> Ensemble:
     if not ensemble.complete:
         done = f"{ensemble.n_finished:,} of {recipe.paths_run:,} paths were finished"
         raise Interrupted(f"interrupted; {done}: see .partial", ensemble)
+    share = ensemble.floor_touches / max(int(ensemble._raw["path_steps"]), 1)
+    if share > _RARE_TOUCHES:
+        text = (
+            f"a second moment was below its floor after {share:.2g} of all path-steps: its noise is too large beside "
+            "its mean for an expansion of order 2 to hold; smaller (1 - beta), or order 1"
+        )
+        warnings.warn(text, UserWarning, stacklevel=3)
     if ensemble.n_diverged and on_divergence != "keep":
         path, step = ensemble.first_divergence or (0, 0)
         text = (

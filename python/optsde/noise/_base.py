@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 from optsde._description import Description
 from optsde.losses import Loss
@@ -20,12 +20,20 @@ class Noise(Description):
 
     dim: int | None
 
+    #: Whether covariances exist: only then do optimizers have diffusions as their limits.
+    _finite_variance: ClassVar[bool] = True
+    #: Whether the algorithm's noise has the fourth moments of a Gaussian, which models of order 2 take it to have.
+    _gaussian_fourth: ClassVar[bool] = True
+
     @abstractmethod
     def _spec(self, dim: int) -> dict[str, Any]:
         """The description that the native module reads, for a loss of dim parameters."""
 
     def _check(self, loss: Loss) -> None:
         """Raises ValueError where the loss lacks a piece that the noise needs."""
+
+    def _check_equation(self) -> None:
+        """Raises ValueError, with the reason, where the noise has no diffusion that describes it."""
 
     @property
     def _declared_kind(self) -> str | None:

@@ -8,7 +8,7 @@ use optsde_core::error::Error;
 use optsde_core::function::{BlockFunction, Compiled};
 use optsde_core::linalg::Matrix;
 use optsde_core::loss::{
-    Builtin, DoubleWell, FunctionLoss, Loss, MuellerBrown, Quadratic, Quartic, Rastrigin, Rosenbrock,
+    Builtin, DoubleWell, FunctionLoss, Loss, MuellerBrown, Quadratic, Quartic, Rastrigin, Ridge, Rosenbrock,
     ScalarFactorization, StyblinskiTang,
 };
 use optsde_core::noise::{AffineDiagonal, Factor, Gaussian, LossScaled, Noise, NoiseKind, Zero};
@@ -53,7 +53,7 @@ fn array(dict: &Bound<'_, PyDict>, key: &str) -> PyResult<(Vec<usize>, Vec<f64>)
     Ok((view.shape().to_vec(), view.iter().copied().collect()))
 }
 
-fn vector(dict: &Bound<'_, PyDict>, key: &str) -> PyResult<Vec<f64>> {
+pub fn vector(dict: &Bound<'_, PyDict>, key: &str) -> PyResult<Vec<f64>> {
     array(dict, key).map(|(_, data)| data)
 }
 
@@ -65,7 +65,7 @@ fn matrix(shape: &[usize], data: Vec<f64>) -> PyResult<Matrix<f64>> {
 }
 
 /// The factor of a covariance given as variances or as a matrix.
-fn factor(dict: &Bound<'_, PyDict>, key: &str) -> PyResult<Factor> {
+pub fn factor(dict: &Bound<'_, PyDict>, key: &str) -> PyResult<Factor> {
     let (shape, data) = array(dict, key)?;
     if shape.len() == 1 {
         Ok(Factor::of_variances(&data))
@@ -193,16 +193,36 @@ fn noise<T: RunElement>(dict: &Bound<'_, PyDict>, of: &Arc<dyn Loss<T>>) -> PyRe
 }
 
 /// The loss once more where it is quadratic, for the exact steps of its equation.
-fn quadratic(loss: Option<Builtin>) -> Option<Quadratic<f64>> {
+pub fn quadratic(loss: Option<Builtin>) -> Option<Quadratic<f64>> {
     match loss {
         Some(Builtin::Quadratic(quadratic)) => Some(quadratic),
         _ => None,
     }
 }
 
+/// A loss with the noise of its gradient, and an L2 penalty where the description has one.
+pub struct Problem<T: RunElement> {
+    /// The loss.
+    pub loss: Arc<dyn Loss<T>>,
+    /// The noise of one example's gradient.
+    pub noise: Arc<dyn Noise<T>>,
+    /// Examples of a step.
+    pub batch_size: f64,
+}
+
+/// The problem of an optimizer's description.
+pub fn problem<T: RunElement>(dict: &Bound<'_, PyDict>) -> PyResult<Problem<T>> {
+    let loss = loss::<T>(&entry::<Bound<'_, PyDict>>(dict, "loss")?)?;
+    let noise = noise(&entry::<Bound<'_, PyDict>>(dict, "noise")?, &loss)?;
+    Ok(Problem { loss: Ridge::over(loss, entry(dict, "l2")?), noise, batch_size: entry(dict, "batch_size")? })
+}
+
 /// The equation of a description; of a discrete optimizer, the equation whose Euler–Maruyama step it is.
 pub fn sde<T: RunElement>(dict: &Bound<'_, PyDict>) -> PyResult<Arc<dyn Sde<T>>> {
     let kind: String = entry(dict, "kind")?;
+    if let Some(equation) = crate::optimizers::equation(dict)? {
+        return Ok(equation);
+    }
     Ok(match kind.as_str() {
         "sgd_sde" | "sgd_discrete" => {
             let of: Bound<'_, PyDict> = entry(dict, "loss")?;

@@ -5,6 +5,7 @@ mod describe;
 mod errors;
 mod generator;
 mod info;
+mod optimizers;
 mod points;
 mod simulate;
 mod stats;

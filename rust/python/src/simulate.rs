@@ -3,8 +3,10 @@
 use crate::callback::PythonFunction;
 use crate::describe::{RunElement, entry, initial, loss, sde};
 use crate::errors::to_python;
+use crate::optimizers::{algorithm, complete};
 use crate::stats;
 use numpy::{PyArray1, PyArrayMethods, PyReadonlyArray1};
+use optsde_core::dynamics::Floor;
 use optsde_core::ensemble::{Control, Outcome, Plan, Start, run};
 use optsde_core::lanes::isa;
 use optsde_core::observe::{FunctionalMoments, Histogram, LossValue, Moments, Observer, Snapshots};
@@ -104,13 +106,33 @@ fn watch<T: RunElement>(dict: &Bound<'_, PyDict>, sizes: &Sizes) -> PyResult<Wat
     })
 }
 
-fn steps<T: RunElement>(plan: &Bound<'_, PyDict>, h: f64) -> PyResult<Arc<dyn Stepper<T>>> {
+/// What advances the run, and the floor of its equation.
+fn steps<T: RunElement>(plan: &Bound<'_, PyDict>, h: f64) -> PyResult<(Arc<dyn Stepper<T>>, Option<Floor>)> {
     let method: String = entry(plan, "method")?;
-    let sde = sde::<T>(&entry::<Bound<'_, PyDict>>(plan, "dynamics")?)?;
+    let dynamics: Bound<'_, PyDict> = entry(plan, "dynamics")?;
     if method == "algorithm" {
-        return Ok(Arc::new(EulerMaruyama::new(sde)));
+        return match algorithm::<T>(&dynamics)? {
+            Some(stepper) => Ok((stepper, None)),
+            // SGD with Gaussian noise is the Euler–Maruyama step of its equation.
+            None => Ok((Arc::new(EulerMaruyama::new(sde::<T>(&dynamics)?)), None)),
+        };
     }
-    stepper(&method, sde, h).map_err(to_python)
+    let sde = sde::<T>(&dynamics)?;
+    let floor = sde.floor();
+    Ok((stepper(&method, sde, h).map_err(to_python)?, floor))
+}
+
+/// Where the state starts: parameters, variables given, and whether the others are made from the parameters.
+fn start<T: RunElement>(plan: &Bound<'_, PyDict>, sizes: &Sizes) -> PyResult<Start<T>> {
+    let theta = initial::<T>(&entry::<Bound<'_, PyDict>>(plan, "theta0")?, sizes.n_paths)?;
+    let mut given = Vec::new();
+    for (row, law) in entry::<Vec<(usize, Bound<'_, PyDict>)>>(plan, "given")? {
+        given.push((row, initial::<T>(&law, sizes.n_paths)?));
+    }
+    let second_moment: bool = entry(plan, "second_moment")?;
+    let complete =
+        if second_moment { Some(complete::<T>(&entry::<Bound<'_, PyDict>>(plan, "dynamics")?)?) } else { None };
+    Ok(Start { dim: sizes.parameters, theta, complete, given })
 }
 
 fn typed<'py, T: RunElement>(dict: &Bound<'py, PyDict>, poll: Option<Py<PyAny>>) -> PyResult<Bound<'py, PyDict>> {
@@ -123,7 +145,7 @@ fn typed<'py, T: RunElement>(dict: &Bound<'py, PyDict>, poll: Option<Py<PyAny>>)
         "two_point" => Increments::TwoPoint,
         _ => return Err(PyValueError::new_err(format!("increments: unknown law {increments:?}"))),
     };
-    let stepper = steps::<T>(dict, h)?;
+    let (stepper, floor) = steps::<T>(dict, h)?;
     let sizes = Sizes {
         n_paths: entry(dict, "n_paths")?,
         range: entry(dict, "path_range")?,
@@ -136,11 +158,8 @@ fn typed<'py, T: RunElement>(dict: &Bound<'py, PyDict>, poll: Option<Py<PyAny>>)
         observers.iter().map(|item| watch::<T>(item.cast::<PyDict>()?, &sizes)).collect::<PyResult<_>>()?;
     let plan = Plan {
         stepper,
-        initial: Start::of(
-            sizes.parameters,
-            initial::<T>(&entry::<Bound<'_, PyDict>>(dict, "theta0")?, sizes.n_paths)?,
-        ),
-        floor: None,
+        initial: start(dict, &sizes)?,
+        floor,
         key: entry(dict, "key")?,
         grid: Grid { h, cells: entry(dict, "cells")?, increments },
         t0: entry(dict, "t0")?,

@@ -22,8 +22,6 @@ pub struct ModifiedSgd<T: Real> {
     pub noise: GradientNoise<T>,
     /// `u` and `R`.
     pub rates: Rates,
-    /// `η`.
-    pub lr: f64,
     /// `λ`, of decoupled decay.
     pub decay: f64,
     /// `η/2`, where the terms of order 2 are there. `ρ` in its place makes the drift of unnormalised SAM.
@@ -39,7 +37,6 @@ impl<T: Real> ModifiedSgd<T> {
         loss: Arc<dyn Loss<T>>,
         noise: GradientNoise<T>,
         rates: Rates,
-        lr: f64,
         decay: f64,
         curved: Option<f64>,
         quadratic: Option<Quadratic<f64>>,
@@ -48,7 +45,7 @@ impl<T: Real> ModifiedSgd<T> {
             let factor = factor.scaled(noise.scale());
             rates.relative().map_or_else(|| factor.clone(), |u| factor.scaled_rows(u))
         });
-        Self { loss, noise, rates, lr, decay, curved, quadratic, constant }
+        Self { loss, noise, rates, decay, curved, quadratic, constant }
     }
 
     /// Multiplies the `d` rows of a vector, or the `d · per` rows of a matrix, by `R`.

@@ -50,7 +50,7 @@ mod tests {
             let (e, c) = erf_erfc(x);
             let (minus, same) = erf_erfc(-x);
             assert!((e - erf).abs() < 3e-16 && minus == -e && same == c, "{x}: {e}");
-            assert!((c - erfc).abs() < 1e-14 * erfc, "{x}: {c}");
+            assert!((c - erfc).abs() < 1e-13 * erfc, "{x}: {c}");
         }
         assert!(erf_erfc(f64::NAN).0.is_nan());
         assert_eq!(erf_erfc(f64::INFINITY).0, 1.0);

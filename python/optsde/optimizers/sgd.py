@@ -1,0 +1,297 @@
+"""Stochastic gradient descent: plain, with heavy-ball or Nesterov momentum."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import ArrayLike
+
+from optsde._arrays import nonnegative_number, positive_number, real_number
+from optsde.losses import Quadratic
+from optsde.noise import Gaussian, Zero
+from optsde.optimizers._base import Model, Optimizer, Order
+from optsde.optimizers._rates import LearningRate, is_smooth, learning_rate, peak, scaled
+from optsde.optimizers._scaling import checked_rule
+from optsde.problem import Problem
+from optsde.schedules import Nesterov, Schedule
+
+_LI_TAI_E = (
+    "Li, Tai, E: Stochastic modified equations and adaptive stochastic gradient algorithms (ICML 2017); "
+    "Stochastic modified equations and dynamics of stochastic gradient algorithms I (JMLR 20, 2019)"
+)
+_FLOW = "Barrett, Dherin: Implicit gradient regularization (ICLR 2021); Li, Tai, E (ICML 2017)"
+_SU = "Su, Boyd, Candes: A differential equation for modeling Nesterov's accelerated gradient method (NeurIPS 2014)"
+_WANG = (
+    "Wang, Malladi, Wang, Lyu, Li: The marginal value of momentum for small learning rate SGD (ICLR 2024); "
+    "Li, Tai, E (JMLR 20, 2019)"
+)
+
+
+@dataclass(frozen=True, init=False, eq=False, repr=False)
+class SGD(Optimizer):
+    """Stochastic gradient descent: one object for the algorithm and its models.
+
+    Without momentum the clock is t = k·lr. With momentum there are two regimes: ``"sme"`` (default), t = k·√lr, for
+    1 - momentum of the order √lr, and ``"overdamped"``, t = k·lr/(1 - momentum), for a fixed momentum. With a vector
+    lr or a schedule the clock uses the largest value.
+
+    State ``v``, with momentum, is dθ/dt = -√lr · momentum_buffer, in the algorithm and its models. With
+    ``nesterov=True`` theta is x_k of ``v' = βv - lr g(x + βv), x' = x + v'``; ``torch``'s parameter is the point ahead.
+
+    Parameters
+    ----------
+    lr : float, (d,) array_like or Schedule
+        Learning rate η, > 0.
+    momentum : float in [0, 1) or schedules.Nesterov
+        β.
+    nesterov : bool
+        Whether the gradient is taken ahead.
+    weight_decay : float
+        λ >= 0: an L2 penalty, added to the gradient; or, with ``decoupled``, ``θ ← (1 - lr λ) θ`` in each step.
+    decoupled : bool
+
+    Raises
+    ------
+    ValueError
+        For hyperparameters outside their ranges, or ``nesterov`` without momentum.
+
+    Examples
+    --------
+    >>> import optsde
+    >>> opt = optsde.SGD(lr=0.01, momentum=0.9)
+    >>> problem = optsde.Problem(optsde.losses.Quadratic([2.0, 1.0]), optsde.noise.Gaussian(1.0))
+    >>> opt.sde(problem, order=2).time_per_step
+    0.1
+
+    Source: Robbins and Monro (1951); Polyak (1964); Nesterov (1983); models of Li, Tai and E (2017, 2019).
+    """
+
+    lr: LearningRate
+    momentum: float | Nesterov
+    nesterov: bool
+    weight_decay: float
+    decoupled: bool
+
+    def __init__(
+        self,
+        lr: ArrayLike | Schedule,
+        momentum: float | Nesterov = 0.0,
+        nesterov: bool = False,
+        weight_decay: float = 0.0,
+        decoupled: bool = False,
+    ) -> None:
+        beta = momentum if isinstance(momentum, Nesterov) else real_number("momentum", momentum)
+        if isinstance(beta, float) and not 0.0 <= beta < 1.0:
+            raise ValueError(f"momentum: expected a number in [0, 1) or schedules.Nesterov, got {beta:g}")
+        if nesterov and beta == 0.0:
+            raise ValueError("nesterov: it looks ahead along the momentum, and momentum is 0")
+        self._set(
+            lr=learning_rate("lr", lr),
+            momentum=beta,
+            nesterov=bool(nesterov),
+            weight_decay=nonnegative_number("weight_decay", weight_decay),
+            decoupled=bool(decoupled),
+        )
+
+    @property
+    def _plain(self) -> bool:
+        return self.momentum == 0.0
+
+    def _regimes(self) -> tuple[str, ...]:
+        if self._plain:
+            return ()
+        return ("sme",) if isinstance(self.momentum, Nesterov) else ("sme", "overdamped")
+
+    def _clock(self, regime: str | None) -> float:
+        top = peak(self.lr)
+        if self._plain:
+            return top
+        if regime == "overdamped":
+            assert isinstance(self.momentum, float)
+            return top / (1.0 - self.momentum)
+        return math.sqrt(top)
+
+    def _clock_text(self, regime: str | None) -> str:
+        if self._plain:
+            return "t = k η"
+        return "t = k η/(1 - β)" if regime == "overdamped" else "t = k √η"
+
+    def _variables(self, form: str, regime: str | None) -> tuple[str, ...]:
+        slow = regime == "overdamped" and form in ("sde", "flow")
+        return ("theta",) if self._plain or slow else ("theta", "v")
+
+    def _title(self) -> str:
+        if self._plain:
+            return "SGD"
+        return "SGD with Nesterov momentum" if self.nesterov else "SGD with momentum"
+
+    def _takes_jumps(self) -> bool:
+        return self._plain and isinstance(self.lr, float) and self.weight_decay == 0.0
+
+    def _check_order(self, problem: Problem, order: Order, regime: str | None) -> None:
+        if self.weight_decay > 0.0:
+            raise ValueError("order: the equation of order 2 is derived without weight decay; put the penalty into the loss")
+        if not is_smooth(self.lr):
+            raise ValueError("order: the equation of order 2 needs a schedule without jumps, and this one jumps")
+        if regime == "overdamped":
+            raise ValueError(
+                "order: with momentum there is order 2 in the regime 'sme' only: 'overdamped' drops terms of order √lr"
+            )
+
+    def _earliest_time(self, model: Model) -> float:
+        # The friction r/t of order 2 has terms 1/t².
+        varying = isinstance(self.momentum, Nesterov) and model.order == 2
+        return self._clock(model.regime) if varying else 0.0
+
+    def _native(self, model: Model) -> dict[str, Any]:
+        l2 = 0.0 if self.decoupled else self.weight_decay
+        decay = self.weight_decay if self.decoupled else 0.0
+        constant = not isinstance(self.lr, Schedule)
+        exact = isinstance(model.problem.loss, Quadratic) and isinstance(model.problem.noise, (Gaussian, Zero))
+        linear = exact and constant and self.weight_decay == 0.0 and not model._discrete
+        shared = {"l2": l2, "decay": decay, "order": model.order, "linear": linear}
+        if self._plain:
+            if model._discrete:
+                simple = isinstance(self.lr, float) and self.weight_decay == 0.0 and model.form == "discrete"
+                return shared | {"kind": "sgd_discrete" if simple else "sgd_algorithm", "variance": float(model.l)}
+            simple = isinstance(self.lr, float) and self.weight_decay == 0.0 and model.order == 1
+            return shared | {"kind": "sgd_sde" if simple else "modified_sgd_sde"}
+        varying = isinstance(self.momentum, Nesterov)
+        beta = {"r": self.momentum.r} if isinstance(self.momentum, Nesterov) else {"beta": self.momentum}
+        shared |= {"momentum": beta, "nesterov": self.nesterov}
+        if model._discrete:
+            return shared | {"kind": "momentum_algorithm"}
+        if model.regime == "overdamped":
+            assert isinstance(self.momentum, float)
+            loose = 1.0 - self.momentum
+            # SGD of the effective rate, whose clock is that rate; the decay is per time, as SGD's.
+            return shared | {"kind": "modified_sgd_sde", "lr": peak(self.lr) / loose, "decay": decay}
+        return shared | {"kind": "momentum_sde", "linear": linear and not varying}
+
+    def _formula(self, model: Model) -> str:
+        two = model.order == 2
+        decayed = self.weight_decay > 0.0
+        slope = "∇f + λ θ" if decayed and not self.decoupled else "∇f"
+        shrunk = " - η λ θ" if decayed and self.decoupled else ""
+        if model._discrete:
+            if self._plain:
+                g = "r₁ g₁ + r₂ g₂" if model.form == "svag" else "g"
+                step = "η/l" if model.form == "svag" else "η"
+                return f"θ' = θ - {step} ({g}){shrunk},  g = {slope}(θ) + z,  Cov z = Σ(θ)/B"
+            ahead = "θ + √η β v" if self.nesterov else "θ"
+            return f"v' = β v - √η g,  θ' = θ + √η v'{shrunk},  g = {slope}({ahead}) + z,  Cov z = Σ/B"
+        noisy = model.form == "sde"
+        if self._plain or model.regime == "overdamped":
+            rate = "η" if self._plain else "(η/(1-β))"
+            terms = f"{slope} + ({rate}/2) (u H ∇f - u' ∇f/u)" if two else slope
+            shrunk = " - λ X" if decayed and self.decoupled else ""
+            kick = f" - √{rate} S(X) dW,  S Sᵀ = Σ/B (Itô)" if noisy else ""
+            factor = "u " if isinstance(self.lr, Schedule) else ""
+            terms = terms if factor or not two else f"{slope} + ({rate}/2) H ∇f"
+            return f"dX = -{factor}({terms})(X) dt{shrunk and ' ' + shrunk.strip() + ' dt'}{kick}"
+        friction = "r/t" if isinstance(self.momentum, Nesterov) else "μ"
+        kick = " - √ε S(X) dW,  S Sᵀ = Σ/B (Itô)" if noisy else ""
+        if not two:
+            return f"dX = V dt,  dV = -({friction} V + {slope}(X)) dt{kick}"
+        sign = "+" if self.nesterov else "-"
+        second = "- r (r - 3)/t²" if isinstance(self.momentum, Nesterov) else "μ²"
+        return (
+            f"dX = [(1 - ε {friction}/2) V - (ε/2) ∇f] dt,  "
+            f"dV = -[({friction} + (ε/2)({second} {sign} H)) V + (1 + ε {friction}/2) ∇f] dt{kick}"
+        )
+
+    def _constants(self, model: Model) -> dict[str, float | str]:
+        numbers: dict[str, float | str] = {}
+        if not self._plain:
+            if isinstance(self.momentum, Nesterov):
+                numbers["r"] = self.momentum.r
+            else:
+                numbers["β"] = self.momentum
+                if model.regime == "sme":
+                    numbers["μ"] = (1.0 - self.momentum) / math.sqrt(peak(self.lr))
+            if model.regime == "sme":
+                numbers["ε"] = math.sqrt(peak(self.lr))
+        if self.weight_decay > 0.0:
+            numbers["λ"] = self.weight_decay
+        return numbers
+
+    def _valid(self, model: Model) -> str:
+        if model.form == "discrete":
+            return "the algorithm itself"
+        if model.form == "svag":
+            return "a discrete algorithm within O(η/l) of SGD's SDE of order 1"
+        small = "η" if self._plain else ("√η" if model.regime == "sme" else "η/(1 - β)")
+        text = f"weak order {model.order} in {small} on finite times"
+        if self._plain:
+            return f"{text}; stable for every η, so useless beyond the edge of stability η λ_max = 2"
+        if model.regime == "sme":
+            return f"{text}, for 1 - β of the order √η"
+        return f"{text}, for β fixed as η falls"
+
+    def _source(self, model: Model) -> str:
+        if model.form == "discrete":
+            if self._plain:
+                return "Robbins, Monro: A stochastic approximation method (Annals of Mathematical Statistics 22, 1951)"
+            return "Polyak (1964); Nesterov (1983); Sutskever et al. (ICML 2013)"
+        if model.form == "svag":
+            return "Li, Malladi, Arora: On the validity of modeling SGD with SDEs (NeurIPS 2021)"
+        if self._plain:
+            return _FLOW if model.form == "flow" else _LI_TAI_E
+        if model.regime == "overdamped":
+            return _WANG
+        return f"{_LI_TAI_E}; {_SU}" if isinstance(self.momentum, Nesterov) else _LI_TAI_E
+
+    def _check_svag(self) -> None:
+        if not self._plain:
+            raise ValueError("momentum: SVAG is known for plain SGD and for adaptive methods, not with momentum")
+        if self.weight_decay > 0.0 and self.decoupled:
+            raise ValueError("decoupled: SVAG of SGD is known without decoupled decay")
+
+    def _svag_steps(self, l: int) -> int:
+        return l
+
+    def rescaled(self, batch_factor: float, rule: str | None = None) -> SGD:
+        """Hyperparameters for batches ``batch_factor`` times as large, with the same SDE in the same time.
+
+        Parameters
+        ----------
+        batch_factor : float
+            κ > 0. Take 1/κ as many steps.
+        rule : {"linear", "sme"}, optional
+            ``"linear"``: lr → κ lr, momentum kept (default without momentum). ``"sme"`` (default with momentum):
+            lr → κ² lr, 1 - momentum → κ (1 - momentum), which keeps ``(1 - β)/√lr`` and ``√lr/B``.
+
+        Returns
+        -------
+        SGD
+
+        Raises
+        ------
+        ValueError
+            Where the rule does not fit, or κ (1 - momentum) reaches 1.
+
+        Source: Goyal et al. (2017); Li, Malladi, Arora (2021); Li, Tai, E (2019).
+        """
+        kappa = positive_number("batch_factor", batch_factor)
+        choices = ("linear",) if self._plain or isinstance(self.momentum, Nesterov) else ("sme", "linear")
+        if checked_rule(rule, choices) == "linear":
+            return self._with(lr=scaled(self.lr, kappa))
+        assert isinstance(self.momentum, float)
+        beta = 1.0 - kappa * (1.0 - self.momentum)
+        if beta < 0.0:
+            raise ValueError(
+                f"batch_factor: κ (1 - momentum) must stay below 1, got {kappa:g} · {1.0 - self.momentum:g}"
+            )
+        return self._with(lr=scaled(self.lr, kappa * kappa), momentum=beta)
+
+    def _at(self, eta: float, problem: Problem, regime: str | None) -> tuple[SGD, Problem]:
+        ratio = eta / peak(self.lr)
+        lr = scaled(self.lr, ratio)
+        if self._plain or isinstance(self.momentum, Nesterov) or regime == "overdamped":
+            return self._with(lr=lr), problem
+        beta = 1.0 - (1.0 - self.momentum) * math.sqrt(ratio)
+        if beta < 0.0:
+            raise ValueError(f"eta: 1 - momentum grows as √eta and would pass 1, got eta = {eta:g}")
+        return self._with(lr=lr, momentum=beta), problem
