@@ -83,7 +83,7 @@ def simulate(plan: dict[str, Any], poll: Callable[[int], None] | None) -> dict[s
       n_paths: int; path_range: (a, b)
       first_cell: int   absolute index of the first cell on the wiener_dt grid
       n_steps: int; t0: float; dt: float; cells: int (dt / wiener_dt, >= 1)
-      increments: "gaussian" | "gaussian_f32" | "two_point"; dtype: "float64" | "float32"
+      increments: "gaussian" | "gaussian_f32" | "two_point" | "three_point"; dtype: "float64" | "float32"
       key: int (0 <= key < 2**64); threads: int; keep_diverged: bool
       observers: list of
          {"kind": "final"}

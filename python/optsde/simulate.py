@@ -24,7 +24,9 @@ from optsde.initial import Initial, initial_state
 from optsde.methods import methods
 from optsde.observers import Observer, observer_list
 
-_INCREMENTS = ("gaussian", "gaussian_f32", "two_point")
+_INCREMENTS = ("gaussian", "gaussian_f32", "two_point", "three_point")
+# Laws for expectations only, and the methods whose weak order they keep.
+_DISCRETE = {"two_point": ("euler_maruyama",), "three_point": ("euler_maruyama", "heun", "platen")}
 _ON_DIVERGENCE = ("warn", "raise", "keep")
 _MOST_PATHS = (1 << 63) - 1
 MOST_THREADS = 1024
@@ -87,11 +89,13 @@ def _chosen_method(dynamics: Dynamics, method: Any) -> str:
 
 def _checked_increments(increments: Any, method: str, grid: TimeGrid) -> str:
     name = _one_of("increments", increments, _INCREMENTS)
-    if name == "two_point":
-        if method != "euler_maruyama":
-            raise ValueError(f"increments: 'two_point' goes with method 'euler_maruyama' only, got method {method!r}")
+    able = _DISCRETE.get(name)
+    if able is not None:
+        if method not in able:
+            one_of = f"method {', '.join(map(repr, able))} only"
+            raise ValueError(f"increments: {name!r} goes with {one_of}, got method {method!r}")
         if grid.cells > 1:
-            raise ValueError("increments: 'two_point' has no finer Wiener path; leave wiener_dt out")
+            raise ValueError(f"increments: {name!r} has no finer Wiener path; leave wiener_dt out")
     return name
 
 
@@ -172,8 +176,9 @@ def simulate(
         see the same path.
     observe : list of observers, optional
         ``[Moments(), Final()]`` by default.
-    increments : {"gaussian", "gaussian_f32", "two_point"}
-        ``"gaussian_f32"``: normals of single precision, tails to 6.66 sigma; ``"two_point"``: for expectations only.
+    increments : {"gaussian", "gaussian_f32", "two_point", "three_point"}
+        ``"gaussian_f32"``: normals of single precision, tails to 6.66 sigma; ``"two_point"`` (weak order 1) and
+        ``"three_point"`` (weak order 2): for expectations only.
     rng : int, SeedSequence, BitGenerator, Generator or the key of another run, optional
         An int is a seed.
     dtype : {"float64", "float32"}

@@ -19,10 +19,18 @@ fn each<V: Vector>(out: &mut [V::Elem], mut f: impl FnMut(usize, V) -> V) {
 
 /// Reads a vector of `x` at `p`.
 #[inline(always)]
-fn at<V: Vector>(x: &[V::Elem], p: usize) -> V {
+pub(crate) fn at<V: Vector>(x: &[V::Elem], p: usize) -> V {
     debug_assert!(p + V::LANES <= x.len());
     // SAFETY: callers pass slices as long as the one they iterate over.
     unsafe { V::load(x.as_ptr().add(p)) }
+}
+
+/// Writes a vector to `x` at `p`.
+#[inline(always)]
+pub(crate) fn put<V: Vector>(x: &mut [V::Elem], p: usize, value: V) {
+    debug_assert!(p + V::LANES <= x.len());
+    // SAFETY: as for `at`.
+    unsafe { value.store(x.as_mut_ptr().add(p)) };
 }
 
 macro_rules! kernels {
@@ -70,6 +78,12 @@ kernels! {
     assign_add_scaled, AssignAddScaled(x, y; c) |_old, x, y| c.mul_add(y, x);
     /// An Euler step with deviations: `out += h · a + b · w`.
     euler_diagonal, EulerDiagonal(a, b, w; h) |old, a, b, w| b.mul_add(w, h.mul_add(a, old));
+    /// An Euler step with noise already multiplied: `out += h · a + noise`.
+    euler_noise, EulerNoise(a, noise; h) |old, a, noise| h.mul_add(a, old) + noise;
+    /// What the trapezoidal rule adds to an Euler step: `out += half · (later - a)`.
+    trapezoid, Trapezoid(a, later; half) |old, a, later| half.mul_add(later - a, old);
+    /// The same on deviations: `out += half · (later - b) · w`.
+    trapezoid_noise, TrapezoidNoise(b, later, w; half) |old, b, later, w| (half * (later - b)).mul_add(w, old);
     /// A Milstein step of diagonal noise: `out += scale · a + b · w + (bdb / 2)(w² - h)`.
     milstein_diagonal, MilsteinDiagonal(a, b, bdb, w; scale, h, half)
         |old, a, b, bdb, w| (half * bdb).mul_add(w.mul_add(w, -h), b.mul_add(w, scale.mul_add(a, old)));
@@ -77,6 +91,13 @@ kernels! {
     /// `out += scale · a + b · w + (shifted - b) · half_over_root · (w² - h)`.
     milstein_diagonal_free, MilsteinDiagonalFree(a, b, shifted, w; scale, h, half_over_root)
         |old, a, b, shifted, w| ((shifted - b) * half_over_root).mul_add(w.mul_add(w, -h), b.mul_add(w, scale.mul_add(a, old)));
+    /// Platen's step of diagonal noise, `up` and `down` being `b` one deviation away on either side:
+    /// `out += half (a + later) + quarter (up + down + 2 b) w + (up - down) over (w² - h)`.
+    platen_diagonal, PlatenDiagonal(a, later, b, up, down, w; half, quarter, h, over)
+        |old, a, later, b, up, down, w| (over * w.mul_add(w, -h)).mul_add(
+            up - down,
+            (quarter * w).mul_add((up + down) + (b + b), half.mul_add(a + later, old)),
+        );
     /// `out += (a_1 + 2 a_2 + 2 a_3 + a_4) · sixth`: the last line of the classical Runge–Kutta step.
     runge_kutta, RungeKutta(a1, a2, a3, a4; sixth, two)
         |old, a1, a2, a3, a4| sixth.mul_add(two.mul_add(a2 + a3, a1 + a4), old);

@@ -109,6 +109,7 @@ fn no_allocation_per_step<T: Element>() -> Result<()> {
                 (3, Increments::Gaussian),
                 (1, Increments::GaussianF32),
                 (1, Increments::TwoPoint),
+                (1, Increments::ThreePoint),
             ] {
                 if method.name == "ornstein_uhlenbeck" && cells > 1 {
                     continue; // it steps on the cells themselves

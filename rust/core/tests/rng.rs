@@ -2,8 +2,8 @@
 
 use optsde_core::lanes::{Real, available, with_isa};
 use optsde_core::rng::{
-    Address, SIGN_ROWS, SignRows, Tag, fill_normals, fill_normals_f32, fill_sign_words, fill_uniforms, normal_at,
-    normal_f32_at, normals_per_block, philox4x32_10, sign_at,
+    Address, SIGN_ROWS, SignRows, Tag, fill_normals, fill_normals_f32, fill_sign_words, fill_three_point,
+    fill_uniforms, normal_at, normal_f32_at, normals_per_block, philox4x32_10, sign_at, three_point_at,
 };
 use std::ops::Range;
 
@@ -112,6 +112,10 @@ fn instruction_sets_agree_to_the_bit() {
                     bits.extend(narrow.iter().map(|x| u64::from(x.to_bits())));
                     fill_uniforms(address(first_path), q..q + 20, WIDTH, &mut wide);
                     bits.extend(wide.iter().map(|x| x.to_bits()));
+                    fill_three_point(address(first_path), q..q + 20, variance, WIDTH, &mut wide);
+                    bits.extend(wide.iter().map(|x| x.to_bits()));
+                    fill_three_point(address(first_path), q..q + 20, variance, WIDTH, &mut narrow);
+                    bits.extend(narrow.iter().map(|x| u64::from(x.to_bits())));
                     fill_signs(address(first_path), q..q + 3, 50..350, variance, 16, &mut narrow);
                     bits.extend(narrow.iter().map(|x| u64::from(x.to_bits())));
                     fill_signs(address(first_path), q..q + 3, 130..140, variance, WIDTH, &mut wide);
@@ -144,6 +148,40 @@ fn cuts_do_not_matter() {
         for lane in 0..32 {
             let expected = 2.0 * sign_at(address(3 + lane as u64), 5 * 128 + 100 + row as u64);
             assert_eq!(f64::from(signs[row * 32 + lane]), expected);
+        }
+    }
+    let (mut wide, mut narrow) = (vec![0.0_f64; 12 * 32], vec![0.0_f32; 12 * 32]);
+    fill_three_point(address(3), 5..8, 3.0, 32, &mut wide);
+    fill_three_point(address(3), 5..8, 3.0, 32, &mut narrow);
+    for row in 0..12 {
+        for lane in 0..32 {
+            let expected = 3.0 * three_point_at(address(3 + lane as u64), 5 * 4 + row as u64);
+            assert_eq!(wide[row * 32 + lane], expected);
+            assert_eq!(f64::from(narrow[row * 32 + lane]), expected);
+        }
+    }
+}
+
+#[test]
+fn three_points_have_their_probabilities() {
+    let (rows, width) = (512, 2048);
+    let mut x = vec![0.0_f64; rows * width];
+    fill_three_point(address(0), 0..rows as u64 / 4, 1.0, width, &mut x);
+    let n = x.len() as f64;
+    let root = 3.0_f64.sqrt();
+    for (value, p) in [(-root, 1.0 / 6.0), (0.0, 2.0 / 3.0), (root, 1.0 / 6.0)] {
+        let count = x.iter().filter(|x| **x == value).count() as f64;
+        let z = (count - n * p) / (n * p * (1.0 - p)).sqrt();
+        assert!(z.abs() < 4.5, "{value}: {count} of {n}, z = {z}");
+    }
+    assert!(x.iter().all(|x| x.abs() == root || x.to_bits() == 0));
+    for shift in [1, width, 2 * width, 4 * width, 4 * width + 1] {
+        let n = (x.len() - shift) as f64;
+        for power in [1, 2] {
+            // Of variance 1; the square has mean 1 and variance 2.
+            let f = |x: f64| if power == 1 { x } else { (x * x - 1.0) / 2.0_f64.sqrt() };
+            let z = x.iter().zip(&x[shift..]).map(|(a, b)| f(*a) * f(*b)).sum::<f64>() / n.sqrt();
+            assert!(z.abs() < 4.5, "shift {shift}, power {power}: z = {z}");
         }
     }
 }

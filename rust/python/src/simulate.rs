@@ -143,6 +143,7 @@ fn typed<'py, T: RunElement>(dict: &Bound<'py, PyDict>, poll: Option<Py<PyAny>>)
         "gaussian" => Increments::Gaussian,
         "gaussian_f32" => Increments::GaussianF32,
         "two_point" => Increments::TwoPoint,
+        "three_point" => Increments::ThreePoint,
         _ => return Err(PyValueError::new_err(format!("increments: unknown law {increments:?}"))),
     };
     let (stepper, floor) = steps::<T>(dict, h)?;

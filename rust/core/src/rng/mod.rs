@@ -7,10 +7,12 @@
 mod normal;
 mod philox;
 mod signs;
+mod three_point;
 
 pub use philox::philox4x32_10;
 pub(crate) use signs::signed;
 pub use signs::{SIGN_ROWS, SignRows, fill_sign_words};
+pub use three_point::{THREE_POINT_ROWS, fill_three_point, three_point_at};
 
 use crate::lanes::{Bits, Bits64, Kernel, Real, Simd, Vector, dispatch};
 use philox::{BlockPart, Keys, PathPart};

@@ -3,7 +3,7 @@
 use super::{Draws, Step, Stepper};
 use crate::block::Span;
 use crate::dynamics::Sde;
-use crate::elementwise::{add_scaled, euler_constant, euler_diagonal};
+use crate::elementwise::{add_scaled, euler_constant, euler_diagonal, euler_noise};
 use crate::error::{Error, Result};
 use crate::lanes::Real;
 use crate::linalg::Dense;
@@ -13,12 +13,24 @@ use crate::rng::Drawn;
 use std::sync::Arc;
 
 /// How the noise enters, decided once.
-enum Diffusion<T: Real> {
+pub(super) enum Diffusion<T: Real> {
     None,
     Deviations(Vec<f64>),
     Constant(Dense<T>),
     Diagonal,
     Full,
+}
+
+/// Rows that a step works in: the drift and what it needs, and the noise where it is not constant.
+pub(super) struct Parts<'a, T> {
+    /// The drift at the start of the step, `d` rows.
+    pub a: &'a mut [T],
+    /// Scratch of the drift, `d` rows.
+    pub work: &'a mut [T],
+    /// Deviations of a diagonal kind, the noise of the step of another; `d` rows, none where the factor is constant.
+    pub b: &'a mut [T],
+    /// Scratch of the noise, `d·m` rows for kinds that are not diagonal.
+    pub factor: &'a mut [T],
 }
 
 /// The Euler–Maruyama scheme.
@@ -39,6 +51,46 @@ impl<T: Real> EulerMaruyama<T> {
         };
         Self { sde, diffusion }
     }
+
+    /// How its noise enters.
+    pub(super) fn diffusion(&self) -> &Diffusion<T> {
+        &self.diffusion
+    }
+
+    /// The rows of [`Parts`], cut from scratch of [`Stepper::scratch_rows`] rows.
+    pub(super) fn parts<'a>(&self, scratch: &'a mut [T], width: usize) -> Parts<'a, T> {
+        let n = self.sde.dim() * width;
+        let noisy = matches!(self.diffusion, Diffusion::Diagonal | Diffusion::Full);
+        let (a, rest) = scratch.split_at_mut(n);
+        let (work, rest) = rest.split_at_mut(n);
+        let (b, factor) = rest.split_at_mut(if noisy { n } else { 0 });
+        Parts { a, work, b, factor }
+    }
+
+    /// Takes the step; what the parts then hold belongs to its start.
+    pub(super) fn advance(&self, step: &Step<'_, T>, x: &mut [T], parts: &mut Parts<'_, T>) -> Result<()> {
+        let Step { t, h, dw, span, .. } = *step;
+        let Parts { a, work, b, factor } = parts;
+        let c = h * self.sde.drift_scale();
+        self.sde.drift(t, x, a, work, span)?;
+        match &self.diffusion {
+            Diffusion::None => add_scaled(x, a, c),
+            Diffusion::Deviations(s) => euler_constant(x, a, dw, c, s, span.width),
+            Diffusion::Constant(factor) => {
+                add_scaled(x, a, c);
+                factor.add_apply(dw, x, span)?;
+            }
+            Diffusion::Diagonal => {
+                self.sde.diagonal(t, x, b, span)?;
+                euler_diagonal(x, a, b, dw, c);
+            }
+            Diffusion::Full => {
+                self.sde.noise(t, x, dw, b, factor, span)?;
+                euler_noise(x, a, b, c);
+            }
+        }
+        Ok(())
+    }
 }
 
 impl<T: Real> Stepper<T> for EulerMaruyama<T> {
@@ -57,31 +109,7 @@ impl<T: Real> Stepper<T> for EulerMaruyama<T> {
         }
     }
     fn step(&self, step: &Step<'_, T>, x: &mut [T], scratch: &mut [T]) -> Result<()> {
-        let Step { t, h, dw, span, .. } = *step;
-        let width = span.width;
-        let (a, rest) = scratch.split_at_mut(x.len());
-        let (work, b) = rest.split_at_mut(x.len());
-        let c = h * self.sde.drift_scale();
-        self.sde.drift(t, x, a, work, span)?;
-        match &self.diffusion {
-            Diffusion::None => add_scaled(x, a, c),
-            Diffusion::Deviations(s) => euler_constant(x, a, dw, c, s, width),
-            Diffusion::Constant(factor) => {
-                add_scaled(x, a, c);
-                factor.add_apply(dw, x, span)?;
-            }
-            Diffusion::Diagonal => {
-                self.sde.diagonal(t, x, b, span)?;
-                euler_diagonal(x, a, b, dw, c);
-            }
-            Diffusion::Full => {
-                let (noise, factor) = b.split_at_mut(x.len());
-                self.sde.noise(t, x, dw, noise, factor, span)?;
-                add_scaled(x, a, c);
-                add_scaled(x, noise, 1.0);
-            }
-        }
-        Ok(())
+        self.advance(step, x, &mut self.parts(scratch, step.span.width))
     }
     fn leaps(&self) -> bool {
         self.sde.has_euler() && matches!(self.diffusion, Diffusion::Deviations(_))

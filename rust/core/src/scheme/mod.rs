@@ -1,14 +1,18 @@
 //! Schemes turn an equation into a stepper: one file a scheme, and the table of what each can do.
 
 mod euler_maruyama;
+mod heun;
 mod milstein;
 mod ornstein_uhlenbeck;
+mod platen;
 mod rk4;
 mod table;
 
 pub use euler_maruyama::EulerMaruyama;
+pub use heun::Heun;
 pub use milstein::{DiagonalMilstein, GeneralMilstein};
 pub use ornstein_uhlenbeck::ExactOrnsteinUhlenbeck;
+pub use platen::{CoupledPlaten, DiagonalPlaten, GeneralPlaten};
 pub use rk4::RungeKutta4;
 pub use table::{METHODS, Method, find};
 
@@ -123,6 +127,13 @@ pub fn stepper<T: Real>(name: &str, sde: Arc<dyn Sde<T>>, h: f64) -> Result<Arc<
             NoiseKind::AdditiveDiagonal | NoiseKind::AdditiveFull => Arc::new(EulerMaruyama::new(sde)),
             NoiseKind::Diagonal => Arc::new(DiagonalMilstein::new(sde)),
             _ => Arc::new(GeneralMilstein::new(sde)?),
+        },
+        "heun" => Arc::new(Heun::new(sde)),
+        "platen" => match kind {
+            NoiseKind::AdditiveDiagonal | NoiseKind::AdditiveFull => Arc::new(Heun::new(sde)),
+            NoiseKind::Diagonal => Arc::new(DiagonalPlaten::new(sde)),
+            NoiseKind::DiagonalCoupled => Arc::new(CoupledPlaten::new(sde)),
+            _ => Arc::new(GeneralPlaten::new(sde)),
         },
         "ornstein_uhlenbeck" => Arc::new(ExactOrnsteinUhlenbeck::new(sde.as_ref(), h)?),
         "euler_maruyama" => Arc::new(EulerMaruyama::new(sde)),

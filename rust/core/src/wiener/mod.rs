@@ -24,6 +24,8 @@ pub enum Increments {
     GaussianF32,
     /// `±sqrt(h)`: enough for expectations at weak order 1.
     TwoPoint,
+    /// `±sqrt(3h)` with probability 1/6 each, else 0: enough for expectations at weak order 2.
+    ThreePoint,
 }
 
 /// Element types differ in how they take normals of single precision.

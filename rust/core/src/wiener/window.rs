@@ -2,9 +2,12 @@
 
 use super::{Element, Increments};
 use crate::buffer::Buffer;
-use crate::rng::{Address, Drawn, SIGN_ROWS, SignRows, fill_normals, fill_sign_words, normals_per_block};
+use crate::rng::{
+    Address, Drawn, SIGN_ROWS, SignRows, THREE_POINT_ROWS, fill_normals, fill_sign_words, fill_three_point,
+    normals_per_block,
+};
 
-/// Bytes of normals made at a time: enough generator blocks to pay for a call, few enough to stay near.
+/// Bytes of numbers made at a time: enough generator blocks to pay for a call, few enough to stay near.
 const BYTES: usize = 32 << 10;
 /// Signs made at a time.
 const SIGNS: usize = 1024;
@@ -120,6 +123,7 @@ impl<T: Element> Window<T> {
             Increments::Gaussian => fill_normals(at, blocks, self.variance, width, &mut self.rows),
             Increments::GaussianF32 => T::fill_single(at, blocks, self.variance, width, &mut self.rows),
             Increments::TwoPoint => fill_sign_words(at, blocks, width, &mut self.rows),
+            Increments::ThreePoint => fill_three_point(at, blocks, self.variance, width, &mut self.rows),
         }
     }
 }
@@ -129,5 +133,6 @@ fn numbers_per_block<T: Element>(law: Increments) -> u64 {
         Increments::Gaussian => normals_per_block::<T>(),
         Increments::GaussianF32 => 4,
         Increments::TwoPoint => SIGNS_PER_BLOCK,
+        Increments::ThreePoint => THREE_POINT_ROWS as u64,
     }
 }

@@ -1,0 +1,489 @@
+//! Platen's explicit scheme of weak order 2 for noise that depends on the state (Kloeden & Platen 1992, section 15.1).
+//!
+//! With `s = sqrt(h)`, `Y = X + a h + Σ b^j ΔW_j`, `R_r = X + a h ± b^r s` and `U_r = X ± b^r s`:
+//!
+//! ```text
+//! X' = X + (h/2)(a(Y) + a) + (1/4) Σ_j { [b^j(R_j+) + b^j(R_j-) + 2 b^j] + Σ_{r≠j} [b^j(U_r+) + b^j(U_r-) - 2 b^j] } ΔW_j
+//!        + (1/4s) Σ_j { [b^j(R_j+) - b^j(R_j-)](ΔW_j² - h) + Σ_{r≠j} [b^j(U_r+) - b^j(U_r-)](ΔW_j ΔW_r + V_rj) }
+//! ```
+//!
+//! where `V_rj = -V_jr` is `±h` with probability 1/2. Time is one more coordinate, of drift 1 and without noise: what is
+//! evaluated at `Y` and `R`, which contain `a h`, is taken at `t + h`, and what is evaluated at `X` and `U` at `t`.
+//!
+//! Here each point `R_r±` or `U_r±` is made, evaluated and used up by itself: column `j` counts with the weight
+//! `ΔW_j/4 ± (ΔW_j ΔW_r + V_rj)/(4s)`, or `ΔW_r/4 ± (ΔW_r² - h)/(4s)`, and the columns at `X` with `(1 - m/2) ΔW_j`.
+
+use super::{Draws, Step, Stepper};
+use crate::dynamics::Sde;
+use crate::elementwise::{add_scaled, at, platen_diagonal, put};
+use crate::error::Result;
+use crate::lanes::{Kernel, Number, Real, Simd, Vector, dispatch};
+use crate::rng::{SIGN_ROWS, SignRows, Tag, fill_sign_words, signed};
+use std::sync::Arc;
+
+/// Noise whose deviation `b_i` depends on `x_i` alone: the points of all coordinates are evaluated together.
+pub struct DiagonalPlaten<T: Real>(Arc<dyn Sde<T>>);
+
+impl<T: Real> DiagonalPlaten<T> {
+    /// Integrates `sde`, of kind diagonal.
+    pub fn new(sde: Arc<dyn Sde<T>>) -> Self {
+        Self(sde)
+    }
+}
+
+impl<T: Real> Stepper<T> for DiagonalPlaten<T> {
+    fn dim(&self) -> usize {
+        self.0.dim()
+    }
+    fn draws(&self) -> Draws {
+        Draws::of(self.0.as_ref())
+    }
+    fn scratch_rows(&self) -> usize {
+        7 * self.0.dim()
+    }
+    fn step(&self, step: &Step<'_, T>, x: &mut [T], scratch: &mut [T]) -> Result<()> {
+        let Step { t, h, dw, span, .. } = *step;
+        let n = x.len();
+        span.check(dw, self.0.n_wiener(), "dw")?;
+        let (a, rest) = scratch.split_at_mut(n);
+        let (b, rest) = rest.split_at_mut(n);
+        let (y, rest) = rest.split_at_mut(n);
+        let (up, rest) = rest.split_at_mut(n);
+        let (down, rest) = rest.split_at_mut(n);
+        let (later, work) = rest.split_at_mut(n);
+        let c = h * self.0.drift_scale();
+        self.0.drift(t, x, a, work, span)?;
+        self.0.diagonal(t, x, b, span)?;
+        dispatch(Points { x, a, b, dw, y, up, down, c, root: h.sqrt() });
+        self.0.drift(t + h, y, later, work, span)?;
+        self.0.diagonal(t + h, up, y, span)?;
+        self.0.diagonal(t + h, down, work, span)?;
+        platen_diagonal(x, a, later, b, y, work, dw, 0.5 * c, 0.25, h, 0.25 / h.sqrt());
+        Ok(())
+    }
+    fn needs_calling_thread(&self) -> bool {
+        self.0.needs_calling_thread()
+    }
+}
+
+/// `Y` and the points `R±` of all coordinates.
+struct Points<'a, T> {
+    x: &'a [T],
+    a: &'a [T],
+    b: &'a [T],
+    dw: &'a [T],
+    y: &'a mut [T],
+    up: &'a mut [T],
+    down: &'a mut [T],
+    c: f64,
+    root: f64,
+}
+
+impl<T: Real> Kernel for Points<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self) {
+        let Self { x, a, b, dw, y, up, down, c, root } = self;
+        let (c, root) = (<T::V<S>>::constant(c), <T::V<S>>::constant(root));
+        for p in (0..x.len()).step_by(<T::V<S> as Vector>::LANES) {
+            let (b, moved) = (at::<T::V<S>>(b, p), c.mul_add(at(a, p), at(x, p)));
+            put(y, p, b.mul_add(at(dw, p), moved));
+            put(up, p, root.mul_add(b, moved));
+            put(down, p, (-root).mul_add(b, moved));
+        }
+    }
+}
+
+/// The signs `V_rj` of a step: one bit for each pair of Wiener processes.
+struct Signs {
+    pairs: usize,
+}
+
+impl Signs {
+    fn of(m: usize) -> Self {
+        Self { pairs: m * m.saturating_sub(1) / 2 }
+    }
+    fn blocks(&self) -> usize {
+        self.pairs.div_ceil(32 * SIGN_ROWS)
+    }
+    fn rows(&self) -> usize {
+        SIGN_ROWS * self.blocks()
+    }
+    /// Draws the signs of the step into `words`; sign number `j (j - 1)/2 + r` is that of `V_rj`, r < j.
+    fn draw<'a, T: Real>(&self, step: &Step<'_, T>, words: &'a mut [T]) -> SignRows<'a, T> {
+        let (blocks, width) = (self.blocks() as u64, step.span.width);
+        if blocks > 0 {
+            fill_sign_words(step.at.stream(Tag::SIGNS), step.at.blocks(blocks), width, words);
+        }
+        SignRows { words, first: 0, scale: 1.0, width }
+    }
+}
+
+/// Where `V_rj / (4s)` is: words, the shift of its bit, and the magnitude with the sign of a bit that is not set.
+#[inline(always)]
+fn area_sign<T: Real>(signs: &SignRows<'_, T>, r: usize, j: usize, magnitude: f64) -> (*const T, u32, f64) {
+    let (low, high) = (r.min(j), r.max(j));
+    let (words, shift) = signs.locate(high * (high - 1) / 2 + low);
+    (words, shift, if r < j { magnitude } else { -magnitude })
+}
+
+/// The coefficients of a step, common to the kernels below.
+#[derive(Clone, Copy)]
+struct Constants {
+    /// `h` times the scale of the drift.
+    c: f64,
+    h: f64,
+    root: f64,
+    /// `1/(4s)`.
+    over: f64,
+    /// `1 - m/2`: what remains of the columns at `X`.
+    rest: f64,
+}
+
+impl Constants {
+    fn of<T: Real>(sde: &dyn Sde<T>, h: f64) -> Self {
+        let root = h.sqrt();
+        Self { c: h * sde.drift_scale(), h, root, over: 0.25 / root, rest: 1.0 - 0.5 * sde.n_wiener() as f64 }
+    }
+}
+
+/// Noise with a deviation for each coordinate that may depend on the others: points differ from `X` in one coordinate.
+pub struct CoupledPlaten<T: Real> {
+    sde: Arc<dyn Sde<T>>,
+    signs: Signs,
+}
+
+impl<T: Real> CoupledPlaten<T> {
+    /// Integrates `sde`, of a diagonal kind.
+    pub fn new(sde: Arc<dyn Sde<T>>) -> Self {
+        Self { signs: Signs::of(sde.dim()), sde }
+    }
+}
+
+impl<T: Real> Stepper<T> for CoupledPlaten<T> {
+    fn dim(&self) -> usize {
+        self.sde.dim()
+    }
+    fn draws(&self) -> Draws {
+        Draws::of(self.sde.as_ref())
+    }
+    fn scratch_rows(&self) -> usize {
+        6 * self.sde.dim() + 1 + self.signs.rows()
+    }
+    fn step(&self, step: &Step<'_, T>, x: &mut [T], scratch: &mut [T]) -> Result<()> {
+        let Step { t, h, dw, span, .. } = *step;
+        let (n, d, width) = (x.len(), self.sde.dim(), span.width);
+        span.check(dw, d, "dw")?;
+        let k = Constants::of(self.sde.as_ref(), h);
+        let (a, rest) = scratch.split_at_mut(n);
+        let (b, rest) = rest.split_at_mut(n);
+        let (moved, rest) = rest.split_at_mut(n);
+        let (sum, rest) = rest.split_at_mut(n);
+        let (up, rest) = rest.split_at_mut(n);
+        let (down, rest) = rest.split_at_mut(n);
+        let (saved, words) = rest.split_at_mut(width);
+        self.sde.drift(t, x, a, moved, span)?;
+        self.sde.diagonal(t, x, b, span)?;
+        dispatch(CoupledStart { x, a, b, dw, y: up, moved, sum, k });
+        self.sde.drift(t + h, up, down, a, span)?;
+        add_scaled(sum, down, 0.5 * k.c);
+        let signs = self.signs.draw(step, words);
+        for r in 0..d {
+            let row = r * width..(r + 1) * width;
+            saved.copy_from_slice(&moved[row.clone()]);
+            add_scaled(&mut moved[row.clone()], &b[row.clone()], k.root);
+            self.sde.diagonal(t + h, moved, up, span)?;
+            add_scaled(&mut moved[row.clone()], &b[row.clone()], -2.0 * k.root);
+            self.sde.diagonal(t + h, moved, down, span)?;
+            moved[row.clone()].copy_from_slice(saved);
+            let (up_r, down_r) = (&up[row.clone()], &down[row.clone()]);
+            dispatch(CoupledOwn { w: &dw[row.clone()], up: up_r, down: down_r, sum: &mut sum[row.clone()], k });
+            if d > 1 {
+                saved.copy_from_slice(&x[row.clone()]);
+                add_scaled(&mut x[row.clone()], &b[row.clone()], k.root);
+                self.sde.diagonal(t, x, up, span)?;
+                add_scaled(&mut x[row.clone()], &b[row.clone()], -2.0 * k.root);
+                self.sde.diagonal(t, x, down, span)?;
+                x[row].copy_from_slice(saved);
+                dispatch(CoupledCross { dw, up, down, sum, signs, r, width, k });
+            }
+        }
+        x.copy_from_slice(sum);
+        Ok(())
+    }
+    fn needs_calling_thread(&self) -> bool {
+        self.sde.needs_calling_thread()
+    }
+}
+
+/// `Y`, `X + a h`, and the part of the sum that does without the points.
+struct CoupledStart<'a, T> {
+    x: &'a [T],
+    a: &'a [T],
+    b: &'a [T],
+    dw: &'a [T],
+    y: &'a mut [T],
+    moved: &'a mut [T],
+    sum: &'a mut [T],
+    k: Constants,
+}
+
+impl<T: Real> Kernel for CoupledStart<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self) {
+        let Self { x, a, b, dw, y, moved, sum, k } = self;
+        let (c, half_c, rest) = (<T::V<S>>::constant(k.c), <T::V<S>>::constant(0.5 * k.c), <T::V<S>>::constant(k.rest));
+        for p in (0..x.len()).step_by(<T::V<S> as Vector>::LANES) {
+            let (x, a, noise) = (at(x, p), at(a, p), at::<T::V<S>>(b, p) * at(dw, p));
+            put(moved, p, c.mul_add(a, x));
+            put(y, p, c.mul_add(a, x) + noise);
+            put(sum, p, rest.mul_add(noise, half_c.mul_add(a, x)));
+        }
+    }
+}
+
+/// What `R_r±` add to their own row.
+struct CoupledOwn<'a, T> {
+    w: &'a [T],
+    up: &'a [T],
+    down: &'a [T],
+    sum: &'a mut [T],
+    k: Constants,
+}
+
+impl<T: Real> Kernel for CoupledOwn<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self) {
+        let Self { w, up, down, sum, k } = self;
+        let (quarter, over, h) = (<T::V<S>>::constant(0.25), <T::V<S>>::constant(k.over), <T::V<S>>::constant(k.h));
+        for p in (0..sum.len()).step_by(<T::V<S> as Vector>::LANES) {
+            let (w, up, down) = (at::<T::V<S>>(w, p), at::<T::V<S>>(up, p), at::<T::V<S>>(down, p));
+            let even = (quarter * w).mul_add(up + down, at(sum, p));
+            put(sum, p, (over * w.mul_add(w, -h)).mul_add(up - down, even));
+        }
+    }
+}
+
+/// What `U_r±` add to the other rows.
+struct CoupledCross<'a, T> {
+    dw: &'a [T],
+    up: &'a [T],
+    down: &'a [T],
+    sum: &'a mut [T],
+    signs: SignRows<'a, T>,
+    r: usize,
+    width: usize,
+    k: Constants,
+}
+
+impl<T: Real> Kernel for CoupledCross<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self) {
+        let Self { dw, up, down, sum, signs, r, width, k } = self;
+        let (quarter, over) = (<T::V<S>>::constant(0.25), <T::V<S>>::constant(k.over));
+        for j in (0..dw.len() / width).filter(|j| *j != r) {
+            let (words, shift, magnitude) = area_sign(&signs, r, j, k.over * k.h);
+            let magnitude = <T::V<S>>::constant(magnitude);
+            for p in (0..width).step_by(<T::V<S> as Vector>::LANES) {
+                let q = j * width + p;
+                let (w, w_r) = (at::<T::V<S>>(dw, q), at::<T::V<S>>(dw, r * width + p));
+                let (up, down) = (at::<T::V<S>>(up, q), at::<T::V<S>>(down, q));
+                let even = (quarter * w).mul_add(up + down, at(sum, q));
+                // SAFETY: the words of a step hold all of its pairs, in rows of `width` lanes.
+                let area = unsafe { signed(words.add(p), shift, magnitude) };
+                put(sum, q, (over * w).mul_add(w_r, area).mul_add(up - down, even));
+            }
+        }
+    }
+}
+
+/// Noise of any structure: two or four evaluations of the whole factor for each Wiener process.
+pub struct GeneralPlaten<T: Real> {
+    sde: Arc<dyn Sde<T>>,
+    signs: Signs,
+}
+
+impl<T: Real> GeneralPlaten<T> {
+    /// Integrates `sde`.
+    pub fn new(sde: Arc<dyn Sde<T>>) -> Self {
+        Self { signs: Signs::of(sde.n_wiener()), sde }
+    }
+}
+
+impl<T: Real> Stepper<T> for GeneralPlaten<T> {
+    fn dim(&self) -> usize {
+        self.sde.dim()
+    }
+    fn draws(&self) -> Draws {
+        Draws::of(self.sde.as_ref())
+    }
+    fn scratch_rows(&self) -> usize {
+        let (d, m) = (self.sde.dim(), self.sde.n_wiener());
+        3 * d + d * m + d * m.max(2) + self.signs.rows()
+    }
+    fn step(&self, step: &Step<'_, T>, x: &mut [T], scratch: &mut [T]) -> Result<()> {
+        let Step { t, h, dw, span, .. } = *step;
+        let (n, m, width) = (x.len(), self.sde.n_wiener(), span.width);
+        span.check(dw, m, "dw")?;
+        let k = Constants::of(self.sde.as_ref(), h);
+        let (a, rest) = scratch.split_at_mut(n);
+        let (sum, rest) = rest.split_at_mut(n);
+        let (point, rest) = rest.split_at_mut(n);
+        let (b, rest) = rest.split_at_mut(n * m);
+        let (f, words) = rest.split_at_mut(n * m.max(2));
+        self.sde.drift(t, x, a, &mut f[..n], span)?;
+        self.sde.factor(t, x, b, span)?;
+        dispatch(GeneralStart { x, a, b, dw, y: point, sum, m, width, k });
+        let (later, work) = f.split_at_mut(n);
+        self.sde.drift(t + h, point, later, &mut work[..n], span)?;
+        add_scaled(sum, later, 0.5 * k.c);
+        let signs = self.signs.draw(step, words);
+        for r in 0..m {
+            for side in [1.0, -1.0] {
+                dispatch(Shift { x, a, b, point, c: k.c, root: side * k.root, r, m, width });
+                self.sde.factor(t + h, point, f, span)?;
+                dispatch(GeneralOwn { dw, f, sum, r, m, width, side, k });
+            }
+            for side in [1.0, -1.0].into_iter().filter(|_| m > 1) {
+                dispatch(Shift { x, a, b, point, c: 0.0, root: side * k.root, r, m, width });
+                self.sde.factor(t, point, f, span)?;
+                dispatch(GeneralCross { dw, f, sum, signs, r, m, width, side, k });
+            }
+        }
+        x.copy_from_slice(sum);
+        Ok(())
+    }
+    fn needs_calling_thread(&self) -> bool {
+        self.sde.needs_calling_thread()
+    }
+}
+
+/// `Y`, and the part of the sum that does without the points.
+struct GeneralStart<'a, T> {
+    x: &'a [T],
+    a: &'a [T],
+    b: &'a [T],
+    dw: &'a [T],
+    y: &'a mut [T],
+    sum: &'a mut [T],
+    m: usize,
+    width: usize,
+    k: Constants,
+}
+
+impl<T: Real> Kernel for GeneralStart<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self) {
+        let Self { x, a, b, dw, y, sum, m, width, k } = self;
+        let (c, half_c, rest) = (<T::V<S>>::constant(k.c), <T::V<S>>::constant(0.5 * k.c), <T::V<S>>::constant(k.rest));
+        for (i, begin) in (0..x.len()).step_by(width).enumerate() {
+            for p in (0..width).step_by(<T::V<S> as Vector>::LANES) {
+                let mut noise = <T::V<S>>::constant(0.0);
+                for j in 0..m {
+                    noise = at::<T::V<S>>(b, (i * m + j) * width + p).mul_add(at(dw, j * width + p), noise);
+                }
+                let (x, a) = (at(x, begin + p), at(a, begin + p));
+                put(y, begin + p, c.mul_add(a, x) + noise);
+                put(sum, begin + p, rest.mul_add(noise, half_c.mul_add(a, x)));
+            }
+        }
+    }
+}
+
+/// The point `X + c a + root b^r`.
+struct Shift<'a, T> {
+    x: &'a [T],
+    a: &'a [T],
+    b: &'a [T],
+    point: &'a mut [T],
+    c: f64,
+    root: f64,
+    r: usize,
+    m: usize,
+    width: usize,
+}
+
+impl<T: Real> Kernel for Shift<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self) {
+        let Self { x, a, b, point, c, root, r, m, width } = self;
+        let (c, root) = (<T::V<S>>::constant(c), <T::V<S>>::constant(root));
+        for (i, begin) in (0..x.len()).step_by(width).enumerate() {
+            for p in (0..width).step_by(<T::V<S> as Vector>::LANES) {
+                let moved = c.mul_add(at(a, begin + p), at(x, begin + p));
+                put(point, begin + p, root.mul_add(at(b, (i * m + r) * width + p), moved));
+            }
+        }
+    }
+}
+
+/// What `R_r` of one side adds: column `r` of its factor.
+struct GeneralOwn<'a, T> {
+    dw: &'a [T],
+    f: &'a [T],
+    sum: &'a mut [T],
+    r: usize,
+    m: usize,
+    width: usize,
+    side: f64,
+    k: Constants,
+}
+
+impl<T: Real> Kernel for GeneralOwn<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self) {
+        let Self { dw, f, sum, r, m, width, side, k } = self;
+        let (quarter, over, h) =
+            (<T::V<S>>::constant(0.25), <T::V<S>>::constant(side * k.over), <T::V<S>>::constant(k.h));
+        for p in (0..width).step_by(<T::V<S> as Vector>::LANES) {
+            let w = at::<T::V<S>>(dw, r * width + p);
+            let weight = over.mul_add(w.mul_add(w, -h), quarter * w);
+            for (i, begin) in (0..sum.len()).step_by(width).enumerate() {
+                let column = at::<T::V<S>>(f, (i * m + r) * width + p);
+                put(sum, begin + p, column.mul_add(weight, at(sum, begin + p)));
+            }
+        }
+    }
+}
+
+/// What `U_r` of one side adds: every column of its factor but `r`.
+struct GeneralCross<'a, T> {
+    dw: &'a [T],
+    f: &'a [T],
+    sum: &'a mut [T],
+    signs: SignRows<'a, T>,
+    r: usize,
+    m: usize,
+    width: usize,
+    side: f64,
+    k: Constants,
+}
+
+impl<T: Real> Kernel for GeneralCross<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self) {
+        let Self { dw, f, sum, signs, r, m, width, side, k } = self;
+        let (quarter, over) = (<T::V<S>>::constant(0.25), <T::V<S>>::constant(side * k.over));
+        for j in (0..m).filter(|j| *j != r) {
+            let (words, shift, magnitude) = area_sign(&signs, r, j, side * k.over * k.h);
+            let magnitude = <T::V<S>>::constant(magnitude);
+            for p in (0..width).step_by(<T::V<S> as Vector>::LANES) {
+                let (w, w_r) = (at::<T::V<S>>(dw, j * width + p), at::<T::V<S>>(dw, r * width + p));
+                // SAFETY: the words of a step hold all of its pairs, in rows of `width` lanes.
+                let area = unsafe { signed(words.add(p), shift, magnitude) };
+                let weight = over.mul_add(w_r, quarter).mul_add(w, area);
+                for (i, begin) in (0..sum.len()).step_by(width).enumerate() {
+                    let column = at::<T::V<S>>(f, (i * m + j) * width + p);
+                    put(sum, begin + p, column.mul_add(weight, at(sum, begin + p)));
+                }
+            }
+        }
+    }
+}
