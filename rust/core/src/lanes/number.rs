@@ -7,7 +7,7 @@ use std::ops::{Add, Div, Mul, Neg, Sub};
 /// A formula written once over `Number` runs on a single float, on a SIMD register of paths, and on dual numbers,
 /// whose nesting gives exact Hessians (`Dual`) and third derivatives (`Dual<Dual<_>>`, the hyper-dual numbers).
 pub trait Number:
-    Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> + Div<Output = Self> + Neg<Output = Self>
+    Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> + Div<Output = Self> + Neg<Output = Self> + 'static
 {
     /// The constant `c` (rounded to the element type), in every lane.
     fn constant(c: f64) -> Self;
@@ -24,6 +24,12 @@ pub trait Number:
     fn square(self) -> Self {
         self * self
     }
+    /// Hyperbolic tangent.
+    fn tanh(self) -> Self;
+    /// Natural logarithm.
+    fn ln(self) -> Self;
+    /// The larger of two values, as a constant: of a dual number it has no derivative.
+    fn larger_value(self, b: Self) -> Self;
 }
 
 /// A dual number `re + eps ε` with `ε² = 0`: carries one exact directional derivative.
@@ -107,5 +113,18 @@ impl<N: Number> Number for Dual<N> {
     fn sin_cos(self) -> (Self, Self) {
         let (s, c) = self.re.sin_cos();
         (Self::new(s, c * self.eps), Self::new(c, -(s * self.eps)))
+    }
+    #[inline(always)]
+    fn tanh(self) -> Self {
+        let t = self.re.tanh();
+        Self::new(t, (-t).mul_add(t, N::constant(1.0)) * self.eps)
+    }
+    #[inline(always)]
+    fn ln(self) -> Self {
+        Self::new(self.re.ln(), self.eps / self.re)
+    }
+    #[inline(always)]
+    fn larger_value(self, b: Self) -> Self {
+        Self::new(self.re.larger_value(b.re), N::constant(0.0))
     }
 }

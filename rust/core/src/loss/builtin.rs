@@ -1,8 +1,8 @@
 //! The built-in losses in one type, from which a caller gets both the block form and the point form.
 
 use super::{
-    DoubleWell, Loss, MuellerBrown, PointLoss, Quadratic, Quartic, Rastrigin, Rosenbrock, ScalarFactorization,
-    StyblinskiTang,
+    DataLoss, DoubleWell, Loss, MatrixFactorization, MuellerBrown, Network, PointLoss, Quadratic, Quartic, Rastrigin,
+    Rosenbrock, ScalarFactorization, StyblinskiTang,
 };
 use crate::lanes::Real;
 use std::sync::Arc;
@@ -26,13 +26,20 @@ pub enum Builtin {
     MuellerBrown(MuellerBrown),
     /// The factorisation of one.
     ScalarFactorization(ScalarFactorization),
+    /// The factorisation of a matrix.
+    MatrixFactorization(MatrixFactorization<f64>),
+    /// A network over examples.
+    Network(Network<f64>),
 }
 
-/// Evaluates `$body` with `$loss` the concrete formula; quadratics are treated apart.
+/// Evaluates `$body` with `$loss` the concrete formula, or `$first` with `$stored` a loss that holds its numbers in one
+/// precision.
 macro_rules! each {
-    ($self:expr, $quadratic:pat => $first:expr, $loss:ident => $body:expr) => {
+    ($self:expr, $stored:ident => $first:expr, $loss:ident => $body:expr) => {
         match $self {
-            Builtin::Quadratic($quadratic) => $first,
+            Builtin::Quadratic($stored) => $first,
+            Builtin::MatrixFactorization($stored) => $first,
+            Builtin::Network($stored) => $first,
             Builtin::DoubleWell($loss) => $body,
             Builtin::Quartic($loss) => $body,
             Builtin::Rosenbrock($loss) => $body,
@@ -47,16 +54,24 @@ macro_rules! each {
 impl Builtin {
     /// How many parameters.
     pub fn dim(&self) -> usize {
-        each!(self, q => q.dim(), loss => PointLoss::dim(loss))
+        each!(self, stored => PointLoss::dim(stored), loss => PointLoss::dim(loss))
     }
 
     /// The loss on blocks of paths of element `T`.
     pub fn block<T: Real>(&self) -> Arc<dyn Loss<T>> {
-        each!(self, q => Arc::new(q.cast::<T>()), loss => Arc::new(loss.clone()))
+        each!(self, stored => Arc::new(stored.cast::<T>()), loss => Arc::new(loss.clone()))
     }
 
     /// The loss at points.
     pub fn point(&self) -> Arc<dyn PointLoss> {
-        each!(self, q => Arc::new(q.clone()), loss => Arc::new(loss.clone()))
+        each!(self, stored => Arc::new(stored.clone()), loss => Arc::new(loss.clone()))
+    }
+
+    /// The loss over its examples, if it is one over data.
+    pub fn data<T: Real>(&self) -> Option<Arc<dyn DataLoss<T>>> {
+        match self {
+            Builtin::Network(network) => Some(Arc::new(network.cast::<T>())),
+            _ => None,
+        }
     }
 }

@@ -2,11 +2,16 @@
 
 mod builtin;
 mod data;
+mod diagonal_linear_network;
 mod double_well;
 mod euler;
 mod formula;
 mod function;
+mod matrix_factorization;
+mod mlp;
 mod mueller_brown;
+mod network;
+mod network_data;
 mod point;
 mod quadratic;
 mod quartic;
@@ -14,6 +19,7 @@ mod rastrigin;
 mod ridge;
 mod rosenbrock;
 mod scalar_factorization;
+mod slices;
 mod styblinski_tang;
 
 pub use builtin::Builtin;
@@ -22,7 +28,9 @@ pub use double_well::DoubleWell;
 pub use euler::{Deviations, EulerSteps};
 pub use formula::Formula;
 pub use function::FunctionLoss;
+pub use matrix_factorization::MatrixFactorization;
 pub use mueller_brown::MuellerBrown;
+pub use network::{Activation, Criterion, Network};
 pub use point::PointLoss;
 pub use quadratic::Quadratic;
 pub use quartic::Quartic;
@@ -76,6 +84,14 @@ pub trait Loss<T: Real>: Send + Sync {
 /// Fails unless the parameter is a finite number.
 fn finite(argument: &str, x: f64) -> Result<f64> {
     if x.is_finite() { Ok(x) } else { Err(Error::invalid(argument, format!("{x} is not a finite number"))) }
+}
+
+/// Fails unless all elements are finite numbers.
+fn all_finite(argument: &str, values: &[f64]) -> Result<()> {
+    match values.iter().position(|x| !x.is_finite()) {
+        None => Ok(()),
+        Some(i) => Err(Error::invalid(argument, format!("element {i} is {}", values[i]))),
+    }
 }
 
 /// Fails unless `dim` is at least `least`.

@@ -2,7 +2,7 @@
 
 use super::euler::{EulerSteps, Separable, euler};
 use super::point::check;
-use super::{Loss, PointLoss, dimension};
+use super::{Loss, PointLoss, all_finite, dimension};
 use crate::block::Span;
 use crate::error::{Error, Result};
 use crate::lanes::{Kernel, Number, Real, Simd, Vector, dispatch};
@@ -75,10 +75,7 @@ impl<T: Real> Quadratic<T> {
 }
 
 fn finite_all(argument: &str, values: Vec<f64>) -> Result<Vec<f64>> {
-    match values.iter().position(|x| !x.is_finite()) {
-        None => Ok(values),
-        Some(i) => Err(Error::invalid(argument, format!("element {i} is {}", values[i]))),
-    }
+    all_finite(argument, &values).map(|()| values)
 }
 
 fn checked_center(center: Option<Vec<f64>>, dim: usize) -> Result<Option<Vec<f64>>> {
