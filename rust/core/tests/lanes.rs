@@ -4,8 +4,8 @@ use optsde_core::lanes::{Isa, Kernel, Number, Real, Simd, Vector, available, dis
 
 struct Apply<'a, T> {
     x: &'a [T],
-    /// exp, sin, cos, sqrt, abs, select, quotient, mul_add, negation
-    out: &'a mut [Vec<T>; 8],
+    /// exp, sin, cos, sqrt, abs, quotient, mul_add, negation, ln
+    out: &'a mut [Vec<T>; 9],
 }
 
 impl<T: Real> Kernel for Apply<'_, T> {
@@ -17,7 +17,7 @@ impl<T: Real> Kernel for Apply<'_, T> {
             // SAFETY: the lengths are multiples of 16.
             let x = unsafe { T::V::<S>::load(self.x.as_ptr().add(i)) };
             let (sin, cos) = x.sin_cos();
-            let rest = [x.exp(), sin, cos, x.sqrt(), x.abs(), third / x, x.mul_add(x, third), -x];
+            let rest = [x.exp(), sin, cos, x.sqrt(), x.abs(), third / x, x.mul_add(x, third), -x, x.ln()];
             for (out, y) in self.out.iter_mut().zip(rest) {
                 // SAFETY: as above.
                 unsafe { y.store(out.as_mut_ptr().add(i)) };
@@ -26,7 +26,7 @@ impl<T: Real> Kernel for Apply<'_, T> {
     }
 }
 
-fn apply<T: Real>(isa: Isa, x: &[T]) -> [Vec<T>; 8] {
+fn apply<T: Real>(isa: Isa, x: &[T]) -> [Vec<T>; 9] {
     let mut out = std::array::from_fn(|_| vec![T::default(); x.len()]);
     with_isa(isa, || dispatch(Apply { x, out: &mut out }));
     out
@@ -91,6 +91,41 @@ fn f32_functions_are_accurate() {
     }
 }
 
+/// Numbers of all sizes, many of them near 1, subnormal ones, and what has no logarithm.
+fn positive(n: usize) -> Vec<f64> {
+    let mut x = vec![0.0, -0.0, -1.0, f64::INFINITY, f64::NEG_INFINITY, f64::NAN, 1.0, 0.75, 1.5, f64::MAX];
+    x.extend([f64::MIN_POSITIVE, 5e-324, 1e-310, f32::MIN_POSITIVE.into(), 1e-45, 3e-41, f32::MAX.into(), 2.0]);
+    for edge in [0.75_f64, 1.0, 1.5, 2.0] {
+        x.extend((-8..=8_i64).map(|i| f64::from_bits(edge.to_bits().wrapping_add_signed(i))));
+    }
+    for y in arguments(n - x.len()).into_iter().filter(|y| y.is_finite()) {
+        x.push(1.0 + 1e-3 * y.sin());
+        x.push((0.1 * y).clamp(-700.0, 700.0).exp());
+    }
+    x.truncate(x.len() / 16 * 16);
+    x
+}
+
+#[test]
+fn logarithms_are_accurate() {
+    let x = positive(100_000);
+    let narrow: Vec<f32> = x.iter().map(|&x| x as f32).collect();
+    for isa in available() {
+        let [.., ln] = apply(isa, &x);
+        for (&x, &y) in x.iter().zip(&ln) {
+            let exact = x.ln();
+            let close = (y - exact).abs() <= 4.0 * f64::EPSILON * exact.abs();
+            assert!(close || y == exact || y.is_nan() && exact.is_nan(), "ln {x}: {y} {exact}");
+        }
+        let [.., ln] = apply(isa, &narrow);
+        for (&x, &y) in narrow.iter().zip(&ln) {
+            let exact = f64::from(x).ln();
+            let close = (f64::from(y) - exact).abs() <= 4.0 * f64::from(f32::EPSILON) * exact.abs();
+            assert!(close || y == exact as f32 || y.is_nan() && exact.is_nan(), "ln {x}: {y} {exact}");
+        }
+    }
+}
+
 /// Bits, all NaNs alike: their signs and payloads are left open.
 fn bits64(x: f64) -> u64 {
     if x.is_nan() { 1 } else { x.to_bits() }
@@ -126,6 +161,7 @@ fn one_lane<T: Real + Number>(x: T, f: usize) -> T {
         4 => absolute,
         5 => third / x,
         6 => x.mul_add(x, third),
-        _ => -x,
+        7 => -x,
+        _ => Number::ln(x),
     }
 }

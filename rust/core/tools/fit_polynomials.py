@@ -103,6 +103,11 @@ p = series(lambda i: 2 * (-1) ** (int(i) + 1) / (i + 1), 80)
 for n, a, single in ((8, 0.03847, False), (4, 0.07143, True), (3, 0.07143, True)):
     fit("-2 log1p", p, lambda r: 1 / p(r), -a, a, n, single)
 
+# log z = s (2 + w q(w)), s = (z - 1)/(z + 1), w = s^2, z in [0.75, 1.5)
+q = series(lambda i: 2 / (2 * i + 3), 80)
+for n, single in ((6, False), (2, True)):
+    fit("log", q, lambda w: w / (2 + w * q(w)), 0, 0.04, n, single)
+
 
 def table(lo, hi, steps, size, single):
     """1/c and 2 log(1/c) by round(z * steps) mod size, z in [0.75, 1.5)."""

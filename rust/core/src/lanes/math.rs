@@ -146,65 +146,60 @@ pub fn tanh32<F: Float>(x: F) -> F {
     tanh_of_reduced(x, reduced_exp32(tanh_exponent(x, 10.0)))
 }
 
-/// `(k, f)` with `x = 2^k (1 + f)` and `1 + f` in [0.71, 1.42), for positive normal `x`: `one` is the bit pattern of 1,
-/// and `large` adds to an integer in the low bits what makes it a float.
+/// Splits a positive normal `x = 2^k z`, `z` in [0.75, 1.5), by the bits: `three_quarters` are those of 0.75, `offset`
+/// keeps the shifted exponent positive, and `magic` is the bit pattern of the power of two with unit spacing.
 #[inline(always)]
-fn split<F: Float>(x: F, mantissa_bits: u32, one: u64, large: f64) -> (F, F) {
-    let large = F::constant(large);
-    let bias = F::constant((one >> mantissa_bits) as f64);
-    let exponent = F::from_bits(x.to_bits().shift_right(mantissa_bits).or(large.to_bits())) - large - bias;
-    let mantissa = x.to_bits().and(F::Bits::splat((1 << mantissa_bits) - 1)).or(F::Bits::splat(one));
-    let mantissa = F::from_bits(mantissa);
-    let root = F::constant(std::f64::consts::SQRT_2);
-    let k = mantissa.choose_lt(root, exponent, exponent + F::constant(1.0));
-    let mantissa = mantissa.choose_lt(root, mantissa, F::constant(0.5) * mantissa);
-    (k, mantissa - F::constant(1.0))
+fn split<F: Float>(x: F, mantissa_bits: u32, three_quarters: u64, offset: u64, magic: u64) -> (F, F) {
+    let splat = F::Bits::splat;
+    let bits = x.to_bits();
+    let shifted = bits.sub_wrap(splat(three_quarters)).add_wrap(splat(offset << mantissa_bits));
+    let k = shifted.shift_right(mantissa_bits);
+    let z = bits.sub_wrap(k.shift_left(mantissa_bits)).add_wrap(splat(offset << mantissa_bits));
+    let unit = F::from_bits(splat(magic));
+    (F::from_bits(k.or(splat(magic))) - (unit + F::constant(offset as f64)), F::from_bits(z))
 }
 
-/// The logarithm of `2^k (1 + f)`: `tail` is the polynomial of FDLIBM's `log` in `(f / (2 + f))²`.
+/// `log x` for `x = 2^k z`, given `q` of `log z = s (2 + s² q(s²))`, `s = (z - 1)/(z + 1)`; `y` is `x` as it came.
 #[inline(always)]
-fn ln_of_split<F: Float>((k, f): (F, F), s: F, tail: F, high: f64, low: f64) -> F {
-    let half = F::constant(0.5) * f * f;
-    let rest = s.mul_add(half + s * s * tail, k * F::constant(low));
-    k.mul_add(F::constant(high), f - (half - rest))
+fn log_parts<F: Float>(y: F, k: F, z: F, ln2: [f64; 2], q: impl Fn(F) -> F) -> F {
+    let one = F::constant(1.0);
+    let s = (z - one) / (z + one);
+    let w = s * s;
+    let log = s * w.mul_add(q(w), F::constant(2.0));
+    let log = k.mul_add(F::constant(ln2[0]), k.mul_add(F::constant(ln2[1]), log));
+    // 0 gives -∞, numbers below it NaN; ∞ and NaN stay
+    let infinity = F::constant(f64::INFINITY);
+    let log = y.choose_lt(infinity, log, y);
+    F::constant(0.0).choose_lt(y, log, y.sqrt() - infinity)
 }
 
-/// What `ln` is for numbers that are not positive and finite.
+/// Natural logarithm of `f64` lanes, to about an ulp.
 #[inline(always)]
-fn ln_of_special<F: Float>(x: F, ln: F) -> F {
-    let (zero, infinity) = (F::constant(0.0), F::constant(f64::INFINITY));
-    let at_zero = zero.choose_lt(x, ln, -infinity);
-    let negative = x.choose_lt(zero, F::constant(f64::NAN), at_zero);
-    // infinity and NaN stay
-    x.choose_lt(infinity, negative, x)
-}
-
-/// Natural logarithm of `f64` lanes: error below 1 unit in the last place.
-#[inline(always)]
-pub fn ln64<F: Float>(x: F) -> F {
-    // subnormal numbers are brought into range
-    let small = F::constant(f64::MIN_POSITIVE);
-    let shift = x.choose_lt(small, F::constant(54.0), F::constant(0.0));
-    let scaled = x.choose_lt(small, x * F::constant((1_u64 << 54) as f64), x);
-    let (k, f) = split(scaled, 52, 0x3ff0_0000_0000_0000, 4_503_599_627_370_496.0);
-    let s = f / (f + F::constant(2.0));
-    let z = s * s;
-    let tail = polynomial!(z; 0.6666666666666735, 0.3999999999940942, 0.2857142874366239, 0.22222198432149784,
-        0.1818357216161805, 0.15313837699209373, 0.14798198605116586);
-    ln_of_special(x, ln_of_split((k - shift, f), s, tail, 6.931_471_803_691_238e-1, 1.908_214_929_270_587_7e-10))
+pub fn ln64<F: Float>(y: F) -> F {
+    // subnormal numbers are lifted first
+    let least = F::constant(f64::MIN_POSITIVE);
+    let x = y.choose_lt(least, y * F::constant(18_014_398_509_481_984.0), y);
+    let lift = y.choose_lt(least, F::constant(54.0), F::constant(0.0));
+    let (k, z) = split(x, 52, 0.75_f64.to_bits(), 1100, 0x433 << 52);
+    // ln 2 in two parts, of which the first times k is exact
+    let ln2 = [0.693_147_180_369_123_8, 1.908_214_929_270_587_7e-10];
+    log_parts(y, k - lift, z, ln2, |w| {
+        // error 1.5e-17 of the logarithm
+        polynomial!(w; 0.6666666666667268, 0.39999999996176927, 0.2857142939282421, 0.22222138684896153,
+            0.18186349176183195, 0.15250316078334522, 0.15367268904890782)
+    })
 }
 
 /// Natural logarithm of `f32` lanes.
 #[inline(always)]
-pub fn ln32<F: Float>(x: F) -> F {
-    let small = F::constant(f64::from(f32::MIN_POSITIVE));
-    let shift = x.choose_lt(small, F::constant(25.0), F::constant(0.0));
-    let scaled = x.choose_lt(small, x * F::constant((1_u64 << 25) as f64), x);
-    let (k, f) = split(scaled, 23, 0x3f80_0000, 8_388_608.0);
-    let s = f / (f + F::constant(2.0));
-    let z = s * s;
-    let tail = polynomial!(z; 0.66666662693, 0.40000972152, 0.28498786688, 0.24279078841);
-    ln_of_special(x, ln_of_split((k - shift, f), s, tail, 0.693_138_122_56, 9.058_000_614_5e-6))
+pub fn ln32<F: Float>(y: F) -> F {
+    let least = F::constant(f32::MIN_POSITIVE.into());
+    let x = y.choose_lt(least, y * F::constant(33_554_432.0), y);
+    let lift = y.choose_lt(least, F::constant(25.0), F::constant(0.0));
+    let (k, z) = split(x, 23, 0.75_f32.to_bits().into(), 140, 0x96 << 23);
+    let ln2 = [0.693_145_75, 1.428_606_8e-6];
+    // error 3.3e-9 of the logarithm
+    log_parts(y, k - lift, z, ln2, |w| polynomial!(w; 0.6666695, 0.3995791, 0.30359063))
 }
 
 /// Puts sine and cosine of the reduced angle into place: `t` holds the quadrant in its low two bits.
@@ -299,8 +294,8 @@ macro_rules! scalar {
             }
         }
 
-        /// One lane: the same bits as a lane of any vector. In code that names the float type, `x.exp()` and
-        /// `x.sin_cos()` are the standard library's; generic code, or `Number::exp(x)`, gets these.
+        /// One lane: the same bits as a lane of any vector. In code that names the float type, `x.exp()`, `x.ln()`
+        /// and `x.sin_cos()` are the standard library's; generic code, or `Number::exp(x)`, gets these.
         impl Number for $float {
             #[inline(always)]
             fn constant(c: f64) -> Self {
@@ -319,16 +314,16 @@ macro_rules! scalar {
                 $exp(self)
             }
             #[inline(always)]
+            fn ln(self) -> Self {
+                $ln(self)
+            }
+            #[inline(always)]
             fn sin_cos(self) -> (Self, Self) {
                 $sin_cos(self)
             }
             #[inline(always)]
             fn tanh(self) -> Self {
                 $tanh(self)
-            }
-            #[inline(always)]
-            fn ln(self) -> Self {
-                $ln(self)
             }
             #[inline(always)]
             fn larger_value(self, b: Self) -> Self {
@@ -417,16 +412,16 @@ macro_rules! vector_traits {
                 $crate::lanes::math::$exp(self)
             }
             #[inline(always)]
+            fn ln(self) -> Self {
+                $crate::lanes::math::$ln(self)
+            }
+            #[inline(always)]
             fn sin_cos(self) -> (Self, Self) {
                 $crate::lanes::math::$sin_cos(self)
             }
             #[inline(always)]
             fn tanh(self) -> Self {
                 $crate::lanes::math::$tanh(self)
-            }
-            #[inline(always)]
-            fn ln(self) -> Self {
-                $crate::lanes::math::$ln(self)
             }
             #[inline(always)]
             fn larger_value(self, b: Self) -> Self {

@@ -17,6 +17,8 @@ pub trait Number:
     fn sqrt(self) -> Self;
     /// Exponential.
     fn exp(self) -> Self;
+    /// Natural logarithm.
+    fn ln(self) -> Self;
     /// Sine and cosine of an angle in radians.
     fn sin_cos(self) -> (Self, Self);
     /// `self * self`.
@@ -26,8 +28,6 @@ pub trait Number:
     }
     /// Hyperbolic tangent.
     fn tanh(self) -> Self;
-    /// Natural logarithm.
-    fn ln(self) -> Self;
     /// The larger of two values, as a constant: of a dual number it has no derivative.
     fn larger_value(self, b: Self) -> Self;
 }
@@ -110,6 +110,10 @@ impl<N: Number> Number for Dual<N> {
         Self::new(e, e * self.eps)
     }
     #[inline(always)]
+    fn ln(self) -> Self {
+        Self::new(self.re.ln(), self.eps / self.re)
+    }
+    #[inline(always)]
     fn sin_cos(self) -> (Self, Self) {
         let (s, c) = self.re.sin_cos();
         (Self::new(s, c * self.eps), Self::new(c, -(s * self.eps)))
@@ -118,10 +122,6 @@ impl<N: Number> Number for Dual<N> {
     fn tanh(self) -> Self {
         let t = self.re.tanh();
         Self::new(t, (-t).mul_add(t, N::constant(1.0)) * self.eps)
-    }
-    #[inline(always)]
-    fn ln(self) -> Self {
-        Self::new(self.re.ln(), self.eps / self.re)
     }
     #[inline(always)]
     fn larger_value(self, b: Self) -> Self {
