@@ -11,8 +11,8 @@ from optsde.langevin import Langevin
 from optsde.merge import merge
 from optsde.methods import Method, methods
 from optsde.observers import Expectation, Final, Histogram, Loss, Moments, Paths
-from optsde.ornstein_uhlenbeck import OrnsteinUhlenbeck
 from optsde.optimizers import SAM, SGD, Adam, AdamW, RMSprop, SignSGD
+from optsde.ornstein_uhlenbeck import OrnsteinUhlenbeck
 from optsde.problem import Problem
 from optsde.sde import SDE
 from optsde.simulate import simulate

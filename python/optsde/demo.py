@@ -19,9 +19,9 @@ from optsde.langevin import Langevin
 from optsde.losses import DoubleWell, Quadratic
 from optsde.noise import AffineDiagonal, Gaussian
 from optsde.observers import Expectation, Histogram, Moments
+from optsde.optimizers import SGD
 from optsde.ornstein_uhlenbeck import OrnsteinUhlenbeck
 from optsde.problem import Problem
-from optsde.optimizers import SGD
 from optsde.simulate import simulate
 
 _BINS = 120

@@ -81,7 +81,7 @@ class Dynamics(Description):
         """
         return _core.dynamics_noise_kind(self._spec())
 
-    def drift(self, state: ArrayLike | Mapping[str, ArrayLike], t: float = 0.0) -> FloatArray:
+    def drift_at(self, state: ArrayLike | Mapping[str, ArrayLike], t: float = 0.0) -> FloatArray:
         """The drift of the equation at a state.
 
         Parameters
@@ -103,13 +103,13 @@ class Dynamics(Description):
         points, shape = self._stacked(state)
         return _core.drift(self._spec(), points, t).reshape(*shape, points.shape[1])
 
-    def diffusion(self, state: ArrayLike | Mapping[str, ArrayLike], t: float = 0.0) -> FloatArray:
+    def diffusion_at(self, state: ArrayLike | Mapping[str, ArrayLike], t: float = 0.0) -> FloatArray:
         """The factor b of the noise ``b dW`` at a state, with its sign.
 
         Parameters
         ----------
         state, t
-            As in :meth:`drift`.
+            As in :meth:`drift_at`.
 
         Returns
         -------

@@ -56,7 +56,9 @@ def _checked_dtype(dtype: Any) -> np.dtype[Any]:
 
 def _default_method(dynamics: Dynamics, kind: str) -> str:
     """Of weak order 2 for a model of order 2, else Euler-Maruyama."""
-    return "euler_maruyama"
+    if dynamics._weak_order < 2:
+        return "euler_maruyama"
+    return "heun" if kind.startswith("additive") else "platen"
 
 
 def _chosen_method(dynamics: Dynamics, method: Any) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from optsde._arrays import FloatArray, as_vector, frozen, nonnegative_number, positive_number, real_number
+from optsde._arrays import FloatArray, as_vector, frozen, positive_number, real_number
 from optsde.noise import AffineDiagonal, Gaussian, LossScaled
 from optsde.optimizers._base import Model, Optimizer, Order
 from optsde.optimizers._rates import is_smooth, peak, scaled
@@ -19,7 +19,9 @@ ORDERINGS = ("fresh", "lagged")
 # The floor of a second moment whose noise may carry it below zero: this share of the noise's least variance.
 _FLOOR_SHARE = 1e-3
 
-MALLADI = "Malladi, Lyu, Panigrahi, Arora: On the SDEs and scaling rules for adaptive gradient algorithms (NeurIPS 2022)"
+MALLADI = (
+    "Malladi, Lyu, Panigrahi, Arora: On the SDEs and scaling rules for adaptive gradient algorithms (NeurIPS 2022)"
+)
 COMPAGNONI = "Compagnoni, Liu, Islamov, Proske, Orvieto, Lucchi: Adaptive methods through the lens of SDEs (ICLR 2025)"
 CALLISTI = (
     "Callisti, Romito, Triggiano: Effective continuous equations for adaptive SGD: a stochastic analysis view "
@@ -93,14 +95,16 @@ class Adaptive(Optimizer):
     def _check_order(self, problem: Problem, order: Order, regime: str | None) -> None:
         if order == 2 and regime == "batch_equivalent":
             raise ValueError(
-                "order: in the regime 'batch_equivalent' no diffusion is of weak order 2: one step has a third cumulant "
-                "of parameters and second moment that no diffusion has. order='corrected' gives the equation that "
-                "matches means and covariances; 'ballistic' has order 2"
+                "order: in the regime 'batch_equivalent' no diffusion is of weak order 2: one step has a third cumulant of "
+                "parameters and second moment, and no diffusion has one. order='corrected' gives the equation that "
+                "matches means and covariances; the regime 'ballistic' has order 2"
             )
         if order == "corrected" and regime == "ballistic":
             raise ValueError("order: 'corrected' is of the regime 'batch_equivalent'; in 'ballistic' take order=2")
         if self.weight_decay > 0.0:
-            raise ValueError("order: the equations beyond order 1 are derived without weight decay; put the penalty into the loss")
+            raise ValueError(
+                "order: the equations beyond order 1 are derived without weight decay; put the penalty into the loss"
+            )
         if not is_smooth(self.lr):
             raise ValueError("order: the equations beyond order 1 need a schedule without jumps, and this one jumps")
 
@@ -171,7 +175,10 @@ class Adaptive(Optimizer):
         if model._discrete:
             numbers |= {"β" if len(self._betas()) == 1 else name: beta for name, beta in self._betas().items()}
         else:
-            numbers |= {name.replace("beta", "c").replace("alpha", "c"): c for name, c in self._rates_of_time(model.regime).items()}
+            numbers |= {
+                name.replace("beta", "c").replace("alpha", "c"): c
+                for name, c in self._rates_of_time(model.regime).items()
+            }
         numbers["ε"] = self.eps
         if self.weight_decay > 0.0:
             numbers["λ"] = self.weight_decay
@@ -190,9 +197,9 @@ class Adaptive(Optimizer):
         base = "for η² Σ/B, η ε and (1 - β)/η² fixed as η falls, and noise without skewness"
         if model.order == "corrected":
             return (
-                f"matches means and covariances of a step at order 2, {base}; weak order 1 in general: expectations that "
-                f"mix parameters (or momentum) with the second moment, and all of θ where the preconditioner varies, "
-                f"converge at order 1 in η²{late}"
+                f"matches means and covariances of a step at order 2, {base}; weak order 1 in general: expectations "
+                f"that mix parameters (or momentum) with the second moment, and all of θ where the preconditioner "
+                f"varies, converge at order 1 in η²{late}"
             )
         return f"weak order 1 in η², {base}{late}"
 
@@ -250,5 +257,3 @@ class Adaptive(Optimizer):
             self._with_betas(betas, lr=lr, eps=self.eps / ratio, weight_decay=decay),
             noise_times(problem, 1.0 / ratio**2),
         )
-
-

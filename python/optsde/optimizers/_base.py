@@ -14,7 +14,7 @@ from optsde._description import Description
 from optsde.dynamics import Dynamics, problem_uses_compiled
 from optsde.losses import Loss
 from optsde.noise import Zero
-from optsde.optimizers._rates import LearningRate, peak, rates_spec, show_rate
+from optsde.optimizers._rates import LearningRate, rates_spec, show_rate
 from optsde.problem import Problem
 from optsde.schedules import Schedule
 
@@ -94,7 +94,9 @@ class Optimizer(Description):
         if regime is None:
             return names[0] if names else None
         if not names:
-            raise ValueError(f"regime: {self._title()} has one clock, {self._clock_text(None)}; expected None, got {regime!r}")
+            raise ValueError(
+                f"regime: {self._title()} has one clock, {self._clock_text(None)}; expected None, got {regime!r}"
+            )
         if regime not in names:
             raise ValueError(f"regime: expected one of {', '.join(map(repr, names))}, got {regime!r}")
         return str(regime)
@@ -183,7 +185,7 @@ class Optimizer(Description):
             problem.loss._require("hessian", "flow(order=2)")
         return Model(self, quiet, "flow", wanted, name, 1)
 
-    def svag(self, problem: Problem, l: int = 4) -> Model:  # noqa: E741 - the papers' letter
+    def svag(self, problem: Problem, l: int = 4) -> Model:
         """Stochastic variance amplified gradient: a discrete algorithm that tends to the SDE as l grows.
 
         Parameters
@@ -300,7 +302,7 @@ class Model(Dynamics):
     @property
     def state(self) -> dict[str, tuple[int, ...]]:
         """Names and shapes of the variables of one path."""
-        return {name: (self.dim,) for name in self.optimizer._variables(self.form, self.regime)}
+        return dict.fromkeys(self.optimizer._variables(self.form, self.regime), (self.dim,))
 
     @property
     def time_per_step(self) -> float:
@@ -368,7 +370,8 @@ class Model(Dynamics):
         tail = f"{show_rate(self.optimizer.lr)}, B = {self.problem.batch_size}, d = {self.dim}"
         clock = self.optimizer._clock_text(self.regime)
         note = self._caveat()
-        return f"{form}: {self.optimizer._formula(self)};  {problem}, {tail}{', ' if numbers else ''}{numbers}, {clock}{note}"
+        listed = ", ".join(filter(None, [problem, tail, numbers, clock]))
+        return f"{form}: {self.optimizer._formula(self)};  {listed}{note}"
 
     def _numbers(self) -> dict[str, float | str]:
         return self.optimizer._constants(self)

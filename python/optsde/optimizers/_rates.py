@@ -18,7 +18,8 @@ def learning_rate(name: str, value: Any) -> LearningRate:
         return value
     array = scalar_vector(name, value)
     if array.min() <= 0.0:
-        raise ValueError(f"{name}: expected positive numbers, got {float(array.min()):.6g}")
+        what = "a positive number" if array.ndim == 0 else "positive numbers"
+        raise ValueError(f"{name}: expected {what}, got {float(array.min()):.6g}")
     return float(array) if array.ndim == 0 else array
 
 

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from optsde._arrays import nonnegative_number, positive_number, real_number
@@ -132,7 +133,9 @@ class SGD(Optimizer):
 
     def _check_order(self, problem: Problem, order: Order, regime: str | None) -> None:
         if self.weight_decay > 0.0:
-            raise ValueError("order: the equation of order 2 is derived without weight decay; put the penalty into the loss")
+            raise ValueError(
+                "order: the equation of order 2 is derived without weight decay; put the penalty into the loss"
+            )
         if not is_smooth(self.lr):
             raise ValueError("order: the equation of order 2 needs a schedule without jumps, and this one jumps")
         if regime == "overdamped":
@@ -151,7 +154,7 @@ class SGD(Optimizer):
         constant = not isinstance(self.lr, Schedule)
         exact = isinstance(model.problem.loss, Quadratic) and isinstance(model.problem.noise, (Gaussian, Zero))
         linear = exact and constant and self.weight_decay == 0.0 and not model._discrete
-        shared = {"l2": l2, "decay": decay, "order": model.order, "linear": linear}
+        shared: dict[str, Any] = {"l2": l2, "decay": decay, "order": model.order, "linear": linear}
         if self._plain:
             if model._discrete:
                 simple = isinstance(self.lr, float) and self.weight_decay == 0.0 and model.form == "discrete"
@@ -160,9 +163,9 @@ class SGD(Optimizer):
             return shared | {"kind": "sgd_sde" if simple else "modified_sgd_sde"}
         varying = isinstance(self.momentum, Nesterov)
         beta = {"r": self.momentum.r} if isinstance(self.momentum, Nesterov) else {"beta": self.momentum}
-        shared |= {"momentum": beta, "nesterov": self.nesterov}
+        shared = shared | {"momentum": beta, "nesterov": self.nesterov}
         if model._discrete:
-            return shared | {"kind": "momentum_algorithm"}
+            return shared | {"kind": "momentum_algorithm", "variance": 1.0}
         if model.regime == "overdamped":
             assert isinstance(self.momentum, float)
             loose = 1.0 - self.momentum
@@ -177,29 +180,35 @@ class SGD(Optimizer):
         shrunk = " - η λ θ" if decayed and self.decoupled else ""
         if model._discrete:
             if self._plain:
-                g = "r₁ g₁ + r₂ g₂" if model.form == "svag" else "g"
-                step = "η/l" if model.form == "svag" else "η"
-                return f"θ' = θ - {step} ({g}){shrunk},  g = {slope}(θ) + z,  Cov z = Σ(θ)/B"
+                move = "(η/l) (r₁ g₁ + r₂ g₂)" if model.form == "svag" else "η g"
+                return f"θ' = θ - {move}{shrunk},  g = {slope}(θ) + z,  Cov z = Σ(θ)/B"
             ahead = "θ + √η β v" if self.nesterov else "θ"
             return f"v' = β v - √η g,  θ' = θ + √η v'{shrunk},  g = {slope}({ahead}) + z,  Cov z = Σ/B"
+        # u(t) is what the schedule leaves of the peak, R what each parameter has of it.
+        u = "u " if isinstance(self.lr, Schedule) else ""
+        r = "R " if isinstance(self.lr, np.ndarray) else ""
         noisy = model.form == "sde"
         if self._plain or model.regime == "overdamped":
-            rate = "η" if self._plain else "(η/(1-β))"
-            terms = f"{slope} + ({rate}/2) (u H ∇f - u' ∇f/u)" if two else slope
-            shrunk = " - λ X" if decayed and self.decoupled else ""
-            kick = f" - √{rate} S(X) dW,  S Sᵀ = Σ/B (Itô)" if noisy else ""
-            factor = "u " if isinstance(self.lr, Schedule) else ""
-            terms = terms if factor or not two else f"{slope} + ({rate}/2) H ∇f"
-            return f"dX = -{factor}({terms})(X) dt{shrunk and ' ' + shrunk.strip() + ' dt'}{kick}"
-        friction = "r/t" if isinstance(self.momentum, Nesterov) else "μ"
-        kick = " - √ε S(X) dW,  S Sᵀ = Σ/B (Itô)" if noisy else ""
+            rate, root = ("η", "√η") if self._plain else ("η/(1-β)", "√(η/(1-β))")
+            shrunk = f" - λ {u}{r}X" if decayed and self.decoupled else ""
+            slope = f"({slope})" if "+" in slope else slope
+            curved = f"({u and 'u² '}{r}H {r}∇f - u̇ {r}∇f)" if u else f"{r}H {r}∇f"
+            second = f" + ({rate}/2) {curved}" if two else ""
+            kick = f" - {root} {u}{r}S(X) dW,  S Sᵀ = Σ/B (Itô)" if noisy else ""
+            inside = f"{u}{r}{slope}{second}{shrunk.replace(' - ', ' + ')}"
+            return f"dX = -{f'[{inside}]' if ' ' in inside else inside}(X) dt{kick}"
+        friction = "(r/t)" if isinstance(self.momentum, Nesterov) else "μ"
+        slope = f"{r}({slope})" if "+" in slope else f"{r}{slope}"
+        shrunk = f" - ε λ {u}{r}X" if decayed and self.decoupled else ""
+        kick = f" - √ε {r}S(X) dW,  S Sᵀ = Σ/B (Itô)" if noisy else ""
         if not two:
-            return f"dX = V dt,  dV = -({friction} V + {slope}(X)) dt{kick}"
+            return f"dX = {f'({u}V{shrunk})' if shrunk else f'{u}V'} dt,  dV = -({friction} V + {slope}(X)) dt{kick}"
         sign = "+" if self.nesterov else "-"
-        second = "- r (r - 3)/t²" if isinstance(self.momentum, Nesterov) else "μ²"
+        second = "-r (r - 3)/t²" if isinstance(self.momentum, Nesterov) else "μ²"
+        turn = f" - ε ({'3/2' if self.nesterov else '1/2'}) u̇ V" if u else ""
         return (
-            f"dX = [(1 - ε {friction}/2) V - (ε/2) ∇f] dt,  "
-            f"dV = -[({friction} + (ε/2)({second} {sign} H)) V + (1 + ε {friction}/2) ∇f] dt{kick}"
+            f"dX = [{u}(1 - ε {friction}/2) V - (ε/2) {u}{slope}{turn}] dt,  "
+            f"dV = -[({friction} + (ε/2) ({second} {sign} {u}{r}H)) V + (1 + ε {friction}/2) {slope}] dt{kick}"
         )
 
     def _constants(self, model: Model) -> dict[str, float | str]:
@@ -277,14 +286,14 @@ class SGD(Optimizer):
         kappa = positive_number("batch_factor", batch_factor)
         choices = ("linear",) if self._plain or isinstance(self.momentum, Nesterov) else ("sme", "linear")
         if checked_rule(rule, choices) == "linear":
-            return self._with(lr=scaled(self.lr, kappa))
+            return self._with(lr=scaled(self.lr, kappa))  # type: ignore[no-any-return]
         assert isinstance(self.momentum, float)
         beta = 1.0 - kappa * (1.0 - self.momentum)
         if beta < 0.0:
             raise ValueError(
                 f"batch_factor: κ (1 - momentum) must stay below 1, got {kappa:g} · {1.0 - self.momentum:g}"
             )
-        return self._with(lr=scaled(self.lr, kappa * kappa), momentum=beta)
+        return self._with(lr=scaled(self.lr, kappa * kappa), momentum=beta)  # type: ignore[no-any-return]
 
     def _at(self, eta: float, problem: Problem, regime: str | None) -> tuple[SGD, Problem]:
         ratio = eta / peak(self.lr)
