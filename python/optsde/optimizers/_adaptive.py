@@ -95,8 +95,8 @@ class Adaptive(Optimizer):
     def _check_order(self, problem: Problem, order: Order, regime: str | None) -> None:
         if order == 2 and regime == "batch_equivalent":
             raise ValueError(
-                "order: in the regime 'batch_equivalent' no diffusion is of weak order 2: one step has a third cumulant of "
-                "parameters and second moment, and no diffusion has one. order='corrected' gives the equation that "
+                "order: in the regime 'batch_equivalent' no diffusion is of weak order 2: one step has a third cumulant "
+                "of parameters and second moment, no diffusion has one. order='corrected' gives the equation that "
                 "matches means and covariances; the regime 'ballistic' has order 2"
             )
         if order == "corrected" and regime == "ballistic":
