@@ -30,7 +30,7 @@ def quartic(x):
 
 
 # Loss: torch's formula, the library's, a start, the rate of plain descent, and what multiplies rates of adaptive methods:
-# on the steep walls of Rosenbrock's valley the larger ones are chaotic, and rounding grows.
+# between the steep walls of Rosenbrock's valley large ones are chaotic (so is a small eps there), and rounding grows.
 LOSSES = {
     "quadratic": (quadratic, lambda: optsde.losses.Quadratic(H, CENTER), (1.0, -1.0, 0.5), 0.05, 1.0),
     "rosenbrock": (rosenbrock, lambda: optsde.losses.Rosenbrock(3), (-0.6, 0.5, 0.4), 2e-4, 0.2),
@@ -60,7 +60,10 @@ def options(case, loss):
     name, given = case
     *_, rate, factor = LOSSES[loss]
     keywords = {key: value for key, value in given.items() if key != "rate"}
-    return name, keywords | {"lr": given["rate"] * rate if "rate" in given else given["lr"] * factor}
+    if "rate" in given:
+        return name, keywords | {"lr": given["rate"] * rate}
+    steep = {"eps": 5.0} if factor < 1.0 else {}
+    return name, keywords | {"lr": given["lr"] * factor} | steep
 
 
 def torch_run(name, keywords, function, start, *, schedule=None, rates=None):
