@@ -28,7 +28,8 @@ def run(update, state, gradient, steps, first=0):
 
 
 def sgd(lr, momentum=0.0, nesterov=False, weight_decay=0.0, decoupled=False):
-    """torch.optim.SGD, dampening 0: state theta (torch's parameter), b (momentum_buffer, 0 at the start).
+    """torch.optim.SGD, dampening 0: state theta (torch's parameter), b (momentum_buffer, 0 at the start;
+    may be left out without momentum).
 
     ``decoupled``: the parameters shrink by 1 - lr·weight_decay before the update, as in torch.optim.AdamW.
     """
@@ -38,10 +39,11 @@ def sgd(lr, momentum=0.0, nesterov=False, weight_decay=0.0, decoupled=False):
         g = gradient(k, theta)
         if weight_decay and not decoupled:
             g = g + weight_decay * theta
-        b = beta * state["b"] + g
+        b = beta * state.get("b", 0.0) + g
         if weight_decay and decoupled:
             theta = theta * (1.0 - rate * weight_decay)
-        return {"theta": theta - rate * (g + beta * b if nesterov else b), "b": b}
+        new = {"theta": theta - rate * (g + beta * b if nesterov else b), "b": b}
+        return {name: new[name] for name in state}
 
     return update
 
@@ -123,9 +125,7 @@ def adam(
 
 def sign_sgd(lr):
     """theta' = theta - lr sign(g)."""
-    return lambda state, k, gradient: {
-        "theta": state["theta"] - at_step(lr, k) * np.sign(gradient(k, state["theta"]))
-    }
+    return lambda state, k, gradient: {"theta": state["theta"] - at_step(lr, k) * np.sign(gradient(k, state["theta"]))}
 
 
 def sam(lr, rho, variant, clean=None):
