@@ -1,8 +1,9 @@
-"""The optimizers in plain NumPy, transcribed from torch.optim and the papers: what the algorithms must equal at each step.
+"""The optimizers in plain NumPy, transcribed from torch.optim and the papers: what the algorithms equal at each step.
 
 Nothing here uses the library under test but :func:`wiener_increments`, which reads its Wiener path. An update is a
-function ``update(state, k, gradient)``: the state is a dict of arrays (..., d), ``gradient(k, theta)`` is the stochastic
-gradient of step k = 0, 1, ...; called twice with one k it sees the same sample. Rates and momenta may be functions of k.
+function ``update(state, k, gradient)``: the state is a dict of arrays (..., d), ``gradient(k, theta)`` is the
+stochastic gradient of step k = 0, 1, ...; called twice with one k it sees the same sample. Rates and momenta may be
+functions of k.
 """
 
 import numpy as np
@@ -66,14 +67,14 @@ def nesterov_momentum(r=3.0):
 
 
 def buffer_start(theta, velocity, lr, momentum=0.0, nesterov=False):
-    """torch's state from x and dx/dt of the clock k·sqrt(lr)."""
+    """State of torch from x and dx/dt of the clock k·sqrt(lr)."""
     velocity = np.asarray(velocity, dtype=float)
     ahead = momentum * np.sqrt(lr) * velocity if nesterov else 0.0
     return {"theta": theta + ahead, "b": -velocity / np.sqrt(lr)}
 
 
 def from_buffer(trajectory, lr, momentum=0.0, nesterov=False):
-    """The library's theta and v of torch's parameter and buffer: x is behind the look-ahead point by beta times a step."""
+    """The library's theta and v of torch's parameter and buffer: x is behind the look-ahead point by beta steps."""
     theta, b = trajectory["theta"], trajectory["b"]
     ahead = -momentum * lr * b if nesterov else 0.0
     return {"theta": theta - ahead, "v": -np.sqrt(lr) * b}
@@ -124,12 +125,12 @@ def adam(
 
 
 def sign_sgd(lr):
-    """theta' = theta - lr sign(g)."""
+    """Sign of the gradient: theta' = theta - lr sign(g)."""
     return lambda state, k, gradient: {"theta": state["theta"] - at_step(lr, k) * np.sign(gradient(k, state["theta"]))}
 
 
 def sam(lr, rho, variant, clean=None):
-    """Gradient at theta + rho g (usam), + rho g/|g| (sam), or + rho g/|grad f| (dnsam, with ``clean`` the gradient of f)."""
+    """Gradient at theta + rho g (usam), + rho g/|g| (sam), + rho g/|grad f| (dnsam; ``clean`` is the gradient of f)."""
 
     def update(state, k, gradient):
         theta = state["theta"]
@@ -171,7 +172,7 @@ def svag_adam(lr, betas, eps, l, ordering, *, decay=0.0, bias_correction=True):
 
 
 def wiener_increments(n_wiener, dt, steps, *, n_paths, rng, first=0):
-    """Increments (steps, n, m) of the Wiener path that every run with this rng, grid and m sees, from step ``first`` on.
+    """Increments (steps, n, m) of the Wiener path that all runs with this rng, grid and m see, from step ``first`` on.
 
     Read off dX = dW, stepped by Euler-Maruyama.
     """

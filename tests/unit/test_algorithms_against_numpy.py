@@ -180,7 +180,7 @@ def test_on_the_same_noise(case, noise):
     dynamics = make().discrete(problem, regime)
     assert dynamics.time_per_step == pytest.approx(step, rel=1e-14)
     names = names_of(case)
-    assert dynamics.state == {name: (2,) for name in names}
+    assert dynamics.state == dict.fromkeys(names, (2,))
     compare(*run_both(dynamics, update(), names, noise, batch_size=3))
 
 
@@ -327,6 +327,6 @@ def test_the_comparison_sees_a_wrong_update():
     for wrong in ({"ordering": "lagged"}, {"offsets": (2, 1)}, {"offsets": (0.5, 1)}, {"bias_correction": False}):
         with pytest.raises(AssertionError):
             compare(*run_both(dynamics, reference.adam(0.02, (0.8, 0.95), 0.1, **wrong), names, "full"))
+    right = reference.adam(0.02, (0.8, 0.95), 0.1)
     with pytest.raises(AssertionError):
-        right = reference.adam(0.02, (0.8, 0.95), 0.1)
         compare(*run_both(dynamics, right, names, "full", gradients=1.0 + 1e-6))
