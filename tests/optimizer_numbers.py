@@ -74,8 +74,8 @@ ADAM_DISCRETE = (
 )
 # sqrt(gamma2)/gamma1 with c = (2, 1).
 ADAM_CORRECTION = ((0.01, 5.037567512), (0.1, 1.701801798), (1.0, 0.919501030))
-# AdamW, stationary variance of theta: eta .05, h = s = 1, decay .2, rates (2, .2): measured, formula, formula without the
-# factor rate/(rate + decay).
+# AdamW, stationary variance of theta: eta .05, h = s = 1, decay .2, rates (2, .2): measured, formula, and that without
+# its factor rate/(rate + decay).
 ADAMW_STATIONARY = (0.01884, 0.01893939, 0.02083333)
 
 # Without noise: f = a⁴/4 + a²b²/2 + a²/2 + b²/2 + ab/2, theta (1, -.6), v (.5, .8), eps .1, lr .01.

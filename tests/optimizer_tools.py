@@ -9,6 +9,7 @@ import warnings
 
 import numpy as np
 import optsde
+from scipy.integrate import solve_ivp
 
 
 def problem(h, cov, batch_size=1, center=None):
@@ -94,6 +95,19 @@ def euler_steps(drift, noise, dt, mean, t0, t1, cov=None):
     return linear_steps(
         lambda k: np.eye(size) + dt * drift(t0 + k * dt), lambda k: dt * noise(t0 + k * dt), np.atleast_1d(mean), cov, n
     )
+
+
+def linear_moments(drift, noise, mean, cov, t0, t1):
+    """Mean and covariance of dY = A(t) Y dt + ..., covariance rate Q(t), by their differential equations."""
+    size = len(mean)
+
+    def slope(t, y):
+        a, c = drift(t), y[size:].reshape(size, size)
+        return np.concatenate([a @ y[:size], (a @ c + c @ a.T + noise(t)).ravel()])
+
+    start = np.concatenate([np.asarray(mean, dtype=float), np.asarray(cov, dtype=float).ravel()])
+    end = solve_ivp(slope, (t0, t1), start, method="DOP853", rtol=1e-12, atol=1e-14).y[:, -1]
+    return end[:size], end[size:].reshape(size, size)
 
 
 # Momentum, linear: state (x, V) of curvature H and gradient noise Σ, x about the minimum.
