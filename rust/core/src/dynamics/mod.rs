@@ -1,5 +1,6 @@
 //! Itô equations `dX = a(t, X) dt + b(t, X) dW` on blocks of paths: one file a family.
 
+mod adaptive;
 mod flow;
 mod function;
 mod gradient;
@@ -8,6 +9,7 @@ mod momentum;
 mod sgd;
 mod sign;
 
+pub use adaptive::{Adaptive, AdaptiveModel, Order, Ordering, Regime, Rule};
 pub use flow::GradientFlow;
 pub use function::{FunctionNoise, FunctionSde};
 pub use gradient::GradientSde;
@@ -98,6 +100,18 @@ pub trait Sde<T: Real>: Send + Sync {
     /// Many steps at once; see [`crate::loss::Loss::euler`].
     fn euler(&self, _steps: EulerSteps<'_, T>, _x: &mut [T], _span: Span) -> Result<()> {
         Err(Error::missing("a kernel for many steps"))
+    }
+    /// Whether it has [`Sde::euler_step`].
+    fn has_euler_step(&self) -> bool {
+        false
+    }
+    /// Rows of scratch memory that [`Sde::euler_step`] wants.
+    fn euler_step_rows(&self) -> usize {
+        0
+    }
+    /// A step of Euler–Maruyama, `x += h a(t, x) + b(t, x) dw`, where drift and noise share what they need of the loss.
+    fn euler_step(&self, _t: f64, _h: f64, _x: &mut [T], _dw: &[T], _scratch: &mut [T], _span: Span) -> Result<()> {
+        Err(Error::missing("a kernel for a whole step"))
     }
     /// The exact linear form, made when it is asked for, where the drift is linear and the noise additive.
     fn linear(&self) -> Option<Linear> {

@@ -38,6 +38,11 @@ impl<T: Real> Dense<T> {
         self.product().centered(Some(center)).onto(Start::Rows(start)).apply(x, out, span)
     }
 
+    /// `out = M x`.
+    pub fn apply(&self, x: &[T], out: &mut [T], span: Span) -> Result<()> {
+        self.product().apply(x, out, span)
+    }
+
     /// `out += M x`.
     pub fn add_apply(&self, x: &[T], out: &mut [T], span: Span) -> Result<()> {
         self.product().onto(Start::Out).apply(x, out, span)

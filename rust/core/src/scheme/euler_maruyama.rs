@@ -37,11 +37,19 @@ pub(super) struct Parts<'a, T> {
 pub struct EulerMaruyama<T: Real> {
     sde: Arc<dyn Sde<T>>,
     diffusion: Diffusion<T>,
+    /// The equation takes the whole step.
+    fused: bool,
 }
 
 impl<T: Real> EulerMaruyama<T> {
     /// Integrates `sde`.
     pub fn new(sde: Arc<dyn Sde<T>>) -> Self {
+        let fused = sde.has_euler_step();
+        Self { fused, ..Self::in_parts(sde) }
+    }
+
+    /// Integrates `sde` in parts that other schemes can go on from.
+    pub(super) fn in_parts(sde: Arc<dyn Sde<T>>) -> Self {
         let diffusion = match (sde.constant(), sde.kind()) {
             (_, NoiseKind::None) => Diffusion::None,
             (Some(Factor::Diagonal(s)), _) => Diffusion::Deviations(s.clone()),
@@ -49,7 +57,7 @@ impl<T: Real> EulerMaruyama<T> {
             (None, kind) if kind.is_diagonal() => Diffusion::Diagonal,
             _ => Diffusion::Full,
         };
-        Self { sde, diffusion }
+        Self { sde, diffusion, fused: false }
     }
 
     /// How its noise enters.
@@ -102,6 +110,9 @@ impl<T: Real> Stepper<T> for EulerMaruyama<T> {
     }
     fn scratch_rows(&self) -> usize {
         let d = self.sde.dim();
+        if self.fused {
+            return self.sde.euler_step_rows();
+        }
         match self.diffusion {
             Diffusion::None | Diffusion::Deviations(_) | Diffusion::Constant(_) => 2 * d,
             Diffusion::Diagonal => 3 * d,
@@ -109,6 +120,9 @@ impl<T: Real> Stepper<T> for EulerMaruyama<T> {
         }
     }
     fn step(&self, step: &Step<'_, T>, x: &mut [T], scratch: &mut [T]) -> Result<()> {
+        if self.fused {
+            return self.sde.euler_step(step.t, step.h, x, step.dw, scratch, step.span);
+        }
         self.advance(step, x, &mut self.parts(scratch, step.span.width))
     }
     fn leaps(&self) -> bool {

@@ -19,7 +19,7 @@ pub struct Heun<T: Real> {
 impl<T: Real> Heun<T> {
     /// Integrates `sde`, whose noise does not depend on the state.
     pub fn new(sde: Arc<dyn Sde<T>>) -> Self {
-        Self { euler: EulerMaruyama::new(sde.clone()), sde }
+        Self { euler: EulerMaruyama::in_parts(sde.clone()), sde }
     }
 }
 

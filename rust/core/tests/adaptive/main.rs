@@ -1,0 +1,4 @@
+//! The equations of RMSprop and Adam against the oracles of specifications 4 and 11.
+
+mod first;
+mod problem;
