@@ -221,7 +221,8 @@ class AdamW(_AdamLike):
         return True
 
     def _lookahead(self, model: Model) -> bool:
-        return model.order == 1 and model.regime == "ballistic"
+        # Without noise the second moment starts at 0, which the term would divide by.
+        return model.form == "sde" and model.order == 1 and model.regime == "ballistic"
 
     def _origin(self) -> str:
         return "Loshchilov, Hutter: Decoupled weight decay regularization (ICLR 2019)"

@@ -3,7 +3,10 @@
 use crate::describe::{Problem, RunElement, builtin, entry, factor, problem, quadratic, vector};
 use crate::errors::to_python;
 use optsde_core::block::Span;
-use optsde_core::dynamics::{ModifiedSgd, MomentumSde, Sde, SignRegime, SignSde};
+use optsde_core::dynamics::{
+    Adaptive as AdaptiveSde, AdaptiveModel, ModifiedSgd, MomentumSde, Order, Ordering, Regime, Rule, Sde, SignRegime,
+    SignSde,
+};
 use optsde_core::elementwise::add_product;
 use optsde_core::ensemble::Complete;
 use optsde_core::noise::{Gaussian, GradientNoise, Noise, Zero};
@@ -169,6 +172,7 @@ pub fn equation<T: RunElement>(dict: &Bound<'_, PyDict>) -> PyResult<Option<Arc<
                 quadratic: exact()?,
             })
         }
+        "rmsprop_sde" | "adam_sde" => Arc::new(adaptive::<T>(dict)?),
         "sign_sde" => {
             let Problem { loss, noise, batch_size } = problem::<T>(dict)?;
             let regime: String = entry(dict, "regime")?;
@@ -177,6 +181,39 @@ pub fn equation<T: RunElement>(dict: &Bound<'_, PyDict>) -> PyResult<Option<Arc<
         }
         _ => return Ok(None),
     }))
+}
+
+/// The equation of RMSprop or Adam.
+fn adaptive<T: RunElement>(dict: &Bound<'_, PyDict>) -> PyResult<AdaptiveSde<T>> {
+    let number = |key: &str| entry::<f64>(dict, key);
+    let word = |key: &str| entry::<String>(dict, key);
+    let averages: Vec<f64> = entry(dict, "rates")?;
+    let rule = match averages.as_slice() {
+        [c] => Rule::RmsProp { c: *c },
+        [c1, c2] => Rule::Adam { c1: *c1, c2: *c2, correction: entry(dict, "offsets")? },
+        _ => return Err(PyValueError::new_err("rates: expected one or two")),
+    };
+    let order = match entry::<usize>(dict, "order") {
+        Ok(1) => Order::One,
+        Ok(_) => Order::Two,
+        Err(_) => Order::Corrected,
+    };
+    let model = AdaptiveModel {
+        regime: if word("regime")? == "ballistic" { Regime::Ballistic } else { Regime::BatchEquivalent },
+        tau: number("tau")?,
+        lr: number("lr")?,
+        rates: rates(dict)?,
+        rule,
+        eps: number("eps")?,
+        decay: number("decay")?,
+        ordering: if word("ordering")? == "fresh" { Ordering::Fresh } else { Ordering::Lagged },
+        order,
+        lookahead: entry(dict, "lookahead")?,
+        floor: vector(dict, "floor")?,
+        batch_size: number("batch_size")?,
+    };
+    let Problem { loss, noise, .. } = problem::<T>(dict)?;
+    AdaptiveSde::new(model, loss, noise).map_err(to_python)
 }
 
 /// Starts second moments at `grad² + diag Σ/B`, and first moments at 0.
