@@ -30,8 +30,7 @@ def coefficients(dynamics, x, t=0.0):
 
     ``x``: dict of arrays (d,) or (n, d).
     """
-    drift = dynamics.drift(x, t=t)
-    return np.concatenate([np.asarray(drift[name]) for name in dynamics.state], axis=-1), dynamics.diffusion(x, t=t)
+    return dynamics.drift_at(x, t), dynamics.diffusion_at(x, t)
 
 
 def noise_covariance(factor):

@@ -158,7 +158,7 @@ def test_rates_of_each_parameter(case):
 def test_schedules(case):
     function, make, start, *_ = LOSSES["quartic"]
     name, keywords = options(case, "quartic")
-    schedule = optsde.schedules.Cosine(keywords["lr"], 0.1 * keywords["lr"], 200)
+    schedule = optsde.schedules.Cosine(keywords["lr"], 200, 0.1 * keywords["lr"])
     exact = torch_run(name, keywords, function, start, schedule=schedule)
     found = library_run(getattr(optsde, name)(**keywords | {"lr": schedule}), make(), np.array(start))
     exact.pop("b", None)

@@ -60,7 +60,7 @@ CASES = {
         lambda: reference.sgd(np.array([0.01, 0.004]), weight_decay=0.7),
     ),
     "sgd schedule": (
-        lambda: optsde.SGD(schedule("Cosine", 0.03, 0.004, 40), weight_decay=0.7, decoupled=True),
+        lambda: optsde.SGD(schedule("Cosine", 0.03, 40, 0.004), weight_decay=0.7, decoupled=True),
         None,
         0.03,
         lambda: reference.sgd(cosine, weight_decay=0.7, decoupled=True),
@@ -79,7 +79,7 @@ CASES = {
         lambda: reference.rmsprop(0.02, 0.9, 0.1, ordering="lagged"),
     ),
     "rmsprop schedule": (
-        lambda: optsde.RMSprop(schedule("Cosine", 0.03, 0.004, 40), alpha=0.9, eps=0.1),
+        lambda: optsde.RMSprop(schedule("Cosine", 0.03, 40, 0.004), alpha=0.9, eps=0.1),
         "batch_equivalent",
         0.0009,
         lambda: reference.rmsprop(cosine, 0.9, 0.1),
@@ -122,7 +122,7 @@ CASES = {
         lambda: reference.adam(0.02, (0.8, 0.95), weight_decay=0.6, decoupled=True),
     ),
     "adamw schedule": (
-        lambda: optsde.AdamW(schedule("Cosine", 0.03, 0.004, 40), eps=0.1, weight_decay=0.6),
+        lambda: optsde.AdamW(schedule("Cosine", 0.03, 40, 0.004), eps=0.1, weight_decay=0.6),
         None,
         0.03,
         lambda: reference.adam(cosine, eps=0.1, weight_decay=0.6, decoupled=True),
@@ -278,7 +278,7 @@ def test_nesterovs_growing_momentum(r, noise, first):
 def test_momentum_with_rates_and_schedules():
     # The unit of v is a convention here, so only the parameters are compared; the buffer starts empty.
     problem = optsde.Problem(LOSSES["quadratic"](), NOISES["full"][0]())
-    for lr, in_numpy in (([0.01, 0.004], np.array([0.01, 0.004])), (schedule("Cosine", 0.03, 0.004, 40), cosine)):
+    for lr, in_numpy in (([0.01, 0.004], np.array([0.01, 0.004])), (schedule("Cosine", 0.03, 40, 0.004), cosine)):
         dynamics = optsde.SGD(lr, momentum=0.8).discrete(problem)
         step = dynamics.time_per_step
         assert step == pytest.approx(np.sqrt(0.01 if in_numpy is not cosine else 0.03), rel=1e-14)

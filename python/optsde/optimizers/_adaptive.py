@@ -145,7 +145,7 @@ class Adaptive(Optimizer):
                 "square": 1.0 / l**2,
                 "decay": decay,
                 "betas": list(shrunk.values()),
-                "corrected": self._corrected,
+                "offsets": self._offsets(),
                 "eps": self.eps,
                 "fresh": self.ordering == "fresh",
             }
@@ -158,7 +158,7 @@ class Adaptive(Optimizer):
             "decay": decay * peak(self.lr) / tau,
             "tau": tau,
             "rates": list(rates.values()),
-            "offsets": (1.0, 1.0) if self._corrected and len(betas) == 2 else None,
+            "offsets": self._offsets(),
             "eps": self.eps,
             "ordering": self.ordering,
             "order": model.order,
@@ -166,6 +166,10 @@ class Adaptive(Optimizer):
             "lookahead": self._lookahead(model),
             "floor": self._floor(model.problem),
         }
+
+    def _offsets(self) -> tuple[float, float] | None:
+        """``p₁, p₂`` of the bias corrections ``1 - βᵢ^(k + pᵢ)`` in step k; None where there are none."""
+        return None
 
     def _lookahead(self, model: Model) -> bool:
         return False

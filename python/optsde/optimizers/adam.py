@@ -55,6 +55,11 @@ class _AdamLike(Adaptive):
     def _corrected(self) -> bool:
         return self.bias_correction
 
+    def _offsets(self) -> tuple[float, float] | None:
+        if not self.bias_correction:
+            return None
+        return (1.0, 1.0) if self.ordering == "fresh" else (2.0, 1.0)
+
     def _variables(self, form: str, regime: str | None) -> tuple[str, ...]:
         return ("theta", "m", "v")
 
@@ -65,7 +70,8 @@ class _AdamLike(Adaptive):
             g = "r₁ g₁ + r₂ g₂" if model.form == "svag" else f"{slope}(θ) + z"
             shrunk = "(1 - η λ) θ" if decayed and self._decoupled else "θ"
             new = "v'" if self.ordering == "fresh" else "v"
-            hats = ("m'/(1 - β₁ᵏ⁺¹)", f"{new}/(1 - β₂ᵏ⁺¹)") if self.bias_correction else ("m'", new)
+            power = "¹" if self.ordering == "fresh" else "²"
+            hats = (f"m'/(1 - β₁ᵏ⁺{power})", f"{new}/(1 - β₂ᵏ⁺¹)") if self.bias_correction else ("m'", new)
             return (
                 f"m' = β₁ m + (1 - β₁) g,  v' = β₂ v + (1 - β₂) g²,  θ' = {shrunk} - η m̂/(√v̂ + ε),  "
                 f"m̂ = {hats[0]},  v̂ = {hats[1]},  g = {g},  Cov z = Σ(θ)/B"
@@ -76,7 +82,9 @@ class _AdamLike(Adaptive):
         gamma = "Γ " if self.bias_correction else ""
         eps = "ε √γ₂" if self.bias_correction else "ε"
         unit = f"D = 1/(√v + {eps})" if ballistic else f"D = 1/(η (√v + {eps})), S in units of 1/η"
-        times = ",  Γ = √γ₂/γ₁,  γᵢ = 1 - βᵢ^(t/τ + 1)" if self.bias_correction else ""
+        p1 = "1" if self.ordering == "fresh" else "2"
+        exact = f",  Γ = √γ₂/γ₁,  γ₁ = 1 - β₁^(t/τ + {p1}),  γ₂ = 1 - β₂^(t/τ + 1)"
+        times = exact if self.bias_correction else ""
         shrunk = " - λ X dt" if decayed and self._decoupled else ""
         if model.order == 1:
             m = "(m + τ c₁ (∇f - m))" if self._lookahead(model) else "m"
@@ -118,7 +126,8 @@ class Adam(_AdamLike):
     bias_correction : bool
         Whether the means are corrected for starting at 0.
     ordering : {"fresh", "lagged"}
-        Whether the update divides by the new second moment, as ``torch`` does, or by the old one.
+        Whether the update divides by the new second moment, as ``torch`` does, or by the old one; then the first
+        moment is corrected by ``1 - beta1^(k+2)`` in step k, as in the code of Callisti et al.
 
     Raises
     ------
@@ -182,7 +191,8 @@ class AdamW(_AdamLike):
     bias_correction : bool
         Whether the means are corrected for starting at 0.
     ordering : {"fresh", "lagged"}
-        Whether the update divides by the new second moment, as ``torch`` does, or by the old one.
+        Whether the update divides by the new second moment, as ``torch`` does, or by the old one; then the first
+        moment is corrected by ``1 - beta1^(k+2)`` in step k, as in the code of Callisti et al.
 
     Raises
     ------

@@ -97,7 +97,7 @@ pub fn algorithm<T: RunElement>(dict: &Bound<'_, PyDict>) -> PyResult<Option<Arc
             let betas: Vec<f64> = entry(dict, "betas")?;
             let averages = match betas.as_slice() {
                 [alpha] => Averages::Second(*alpha),
-                [beta1, beta2] => Averages::Both { beta1: *beta1, beta2: *beta2, corrected: entry(dict, "corrected")? },
+                [beta1, beta2] => Averages::Both { beta1: *beta1, beta2: *beta2, correction: entry(dict, "offsets")? },
                 _ => return Err(PyValueError::new_err("betas: expected one or two")),
             };
             Arc::new(Adaptive {

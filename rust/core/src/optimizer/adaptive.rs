@@ -18,8 +18,8 @@ pub enum Averages {
         beta1: f64,
         /// Decay of the second.
         beta2: f64,
-        /// Whether both are corrected for starting at 0.
-        corrected: bool,
+        /// Where both are corrected for starting at 0, by `1 - β_i^(k + p_i)` in step `k`: `p_1` and `p_2`.
+        correction: Option<[f64; 2]>,
     },
 }
 
@@ -86,16 +86,16 @@ impl<T: Real> Stepper<T> for Adaptive<T> {
         let (u, _) = self.rates.at_step(self.clock.step(step));
         let lr = self.lr * u;
         let (square, forget) = (self.square, lr * self.decay);
-        let k = self.clock.index(step) + 1.0;
+        let k = self.clock.index(step);
         match self.averages {
             Averages::Second(alpha) => {
                 let update = Update { beta1: 0.0, beta2: alpha, lr, eps: self.eps, square, forget };
                 self.each(theta, None, moments, g, update, width);
             }
-            Averages::Both { beta1, beta2, corrected } => {
+            Averages::Both { beta1, beta2, correction } => {
                 let (m, v) = moments.split_at_mut(rows);
-                let (c1, root) =
-                    if corrected { (1.0 - power(beta1, k), (1.0 - power(beta2, k)).sqrt()) } else { (1.0, 1.0) };
+                let (c1, root) = correction
+                    .map_or((1.0, 1.0), |[p1, p2]| (1.0 - power(beta1, k + p1), (1.0 - power(beta2, k + p2)).sqrt()));
                 let update = Update { beta1, beta2, lr: lr * root / c1, eps: self.eps * root, square, forget };
                 self.each(theta, Some(m), v, g, update, width);
             }
