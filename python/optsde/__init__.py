@@ -4,6 +4,7 @@ from optsde import errors, initial, losses, noise, observers, schedules
 from optsde._compiled import compiled
 from optsde._core import __version__
 from optsde._keys import Key
+from optsde.compare import Comparison, compare
 from optsde.dynamics import Dynamics
 from optsde.ensemble import Ensemble
 from optsde.errors import CallbackError, DivergenceError, DivergenceWarning, Interrupted
@@ -16,6 +17,7 @@ from optsde.ornstein_uhlenbeck import OrnsteinUhlenbeck
 from optsde.problem import Problem
 from optsde.sde import SDE
 from optsde.simulate import simulate
+from optsde.weak_order import WeakOrder, weak_order
 
 __all__ = [
     "SAM",
@@ -24,6 +26,7 @@ __all__ = [
     "Adam",
     "AdamW",
     "CallbackError",
+    "Comparison",
     "DivergenceError",
     "DivergenceWarning",
     "Dynamics",
@@ -42,7 +45,9 @@ __all__ = [
     "Problem",
     "RMSprop",
     "SignSGD",
+    "WeakOrder",
     "__version__",
+    "compare",
     "compiled",
     "errors",
     "initial",
@@ -53,4 +58,5 @@ __all__ = [
     "observers",
     "schedules",
     "simulate",
+    "weak_order",
 ]
