@@ -429,7 +429,6 @@ def _diverged(ensemble: Ensemble) -> Mask:
 def _states(ensemble: Ensemble, dynamics: Dynamics) -> tuple[dict[str, FloatArray], Mask]:
     """All variables at the observed times, (T, n, d) each, and the diverged paths."""
     states = {
-        name: np.asarray(ensemble.paths if name == "theta" else ensemble.state[name].paths)
-        for name in dynamics.state
+        name: np.asarray(ensemble.paths if name == "theta" else ensemble.state[name].paths) for name in dynamics.state
     }
     return states, _diverged(ensemble)

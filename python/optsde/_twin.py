@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -105,12 +106,12 @@ def _gaussian(sgd: SGD, problem: Problem, point: FloatArray) -> Gaussian | None:
         return problem.noise if isinstance(problem.noise, Gaussian) else None
     try:
         equation = sgd.sde(problem)
-        factor = equation.diffusion(point)  # S √lr / √B, up to a sign
+        factor = equation.diffusion(point) / math.sqrt(equation.time_per_step)  # S/√B, up to a sign
     except ValueError:  # noise without an equation, or one driven by jumps
         return None
     if factor.shape[0] != factor.shape[1] or not np.isfinite(factor).all():
         return None
-    cov = np.einsum("im,jm->ij", factor, factor) * (problem.batch_size / sgd.lr)
+    cov = np.einsum("im,jm->ij", factor, factor) * problem.batch_size
     return Gaussian(np.diag(cov).copy() if equation.noise_kind.startswith("diagonal") else (cov + cov.T) / 2.0)
 
 
@@ -122,9 +123,7 @@ def _powers(product: FloatArray, rest: FloatArray, k: int) -> FloatArray:
     return np.where(near, close, (1.0 - product**k) / np.where(near, 1.0, rest))
 
 
-def _twin(
-    name: str, sgd: SGD, problem: Problem, point: FloatArray, about: str, schedule: Schedule
-) -> Twin | None:
+def _twin(name: str, sgd: SGD, problem: Problem, point: FloatArray, about: str, schedule: Schedule) -> Twin | None:
     loss, noise = _quadratic(problem.loss, point), _gaussian(sgd, problem, point)
     if loss is None or noise is None:
         return None
