@@ -22,7 +22,9 @@ from optsde.dynamics import Dynamics
 from optsde.ensemble import Ensemble
 from optsde.errors import DivergenceWarning
 from optsde.initial import Initial, initial_state
+from optsde.noise import Zero
 from optsde.observers import Final, Moments, Paths
+from optsde.optimizers._base import Model
 from optsde.simulate import simulate
 
 # Paths of one key; the next block has another one, so that starts given path by path need no more memory than this.
@@ -37,6 +39,13 @@ Mask = NDArray[np.bool_]
 def derived(key: Key, *tags: int) -> Key:
     """Another key, independent of the first and of those with other tags."""
     return key_from(np.random.SeedSequence(int(key), spawn_key=tags))
+
+
+def noiseless(dynamics: Dynamics) -> bool:
+    """Whether a path is fixed by its start."""
+    if isinstance(dynamics, Model):
+        return isinstance(dynamics.problem.noise, Zero)
+    return dynamics.noise_kind == "none"
 
 
 @dataclass(frozen=True)
@@ -125,6 +134,19 @@ class Start:
             _, _, count = initial_state(_argument(parts, model), model, None, np.dtype(np.float64))
             rows = max(rows or 1, count) if by_path else None
         return cls(parts, rows)
+
+    def unlike(self, models: Mapping[str, Dynamics]) -> str | None:
+        """A sentence where models start from different second moments, because none was given."""
+        if "v" in self.parts:
+            return None
+        at_gradient = [name for name, model in models.items() if model._second_moment_start]
+        at_zero = [name for name, model in models.items() if "v" in model.state and name not in at_gradient]
+        if not at_gradient or not at_zero:
+            return None
+        return (
+            f"v starts at grad² + diag Σ/B in {', '.join(at_gradient)} and at 0 in {', '.join(at_zero)}: "
+            f"give theta0 an entry 'v', or let the reference run first"
+        )
 
     @property
     def fixed(self) -> bool:
@@ -290,7 +312,7 @@ class Runner:
         with warnings.catch_warnings():
             # Divergence is counted, and told once.
             warnings.simplefilter("ignore", DivergenceWarning)
-            if dynamics.noise_kind != "none" and self._shares(name, dynamics, cells, theta0, options):
+            if not noiseless(dynamics) and self._shares(name, dynamics, cells, theta0, options):
                 options["wiener_dt"] = clock.unit / cells
             ensemble = simulate(dynamics, theta0, **options)
         if self.meter is not None:
@@ -318,7 +340,7 @@ class Runner:
     def cells(self, entries: Sequence[Entry]) -> int:
         """Cells of the Wiener path in a unit of time: every step of every run is a whole number of them."""
         ratios = self.schedule.clock.ratios
-        noisy = [run for run in _runs(entries) if self.models[run[0]].noise_kind != "none"]
+        noisy = [run for run in _runs(entries) if not noiseless(self.models[run[0]])]
         return math.lcm(*(n // math.gcd(n, ratios[name]) for name, n in noisy))
 
     def work(self, entries: Sequence[Entry]) -> int:
@@ -369,7 +391,7 @@ class Runner:
     def _run(self, entry: Entry, substeps: int, cells: int, leg: Leg) -> tuple[dict[str, FloatArray], Mask]:
         """States (T, n, d) of one run and its diverged paths; one path where all are the same."""
         dynamics = self.models[entry.name]
-        same = self.start.fixed and not self.schedule.start_steps and dynamics.noise_kind == "none"
+        same = self.start.fixed and not self.schedule.start_steps and noiseless(dynamics)
         run = entry.name, substeps
         if same and run in self._once:
             return self._once[run]

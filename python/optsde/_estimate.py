@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optsde._arrays import FloatArray
-from optsde._coupled import BLOCK, Entry, Runner, Scheme, derived
+from optsde._coupled import BLOCK, Entry, Runner, Scheme, derived, noiseless
 from optsde._sums import Sums
 from optsde._twin import Twin, linear_twins
 from optsde.methods import methods
@@ -19,9 +19,9 @@ from optsde.methods import methods
 _SUBSTEPS = 8
 _SUBSTEPS_OF_FLOW = 32
 _MOST_SUBSTEPS = 64
-# The integrator's error may be this part of the standard error of a difference, or of the largest difference.
+# The integrator's error may be this part of the standard error of a difference, or this of the largest difference.
 _OF_STDERR = 0.2
-_OF_DIFFERENCE = 0.005
+SMALL = 0.005
 # A difference is resolved where it is so many standard errors.
 RESOLVED = 10.0
 _PILOT_PATHS = 1 << 12
@@ -98,15 +98,15 @@ class _Tally:
 def _first_scheme(runner: Runner, name: str, extrapolate: bool | None) -> Scheme:
     """An equation's exact steps where there are such, else its default method; what does not fit shows here."""
     dynamics, table = runner.models[name], methods()
-    exact = dynamics._linear and dynamics.noise_kind in table["ornstein_uhlenbeck"].noise_kinds
-    method = "ornstein_uhlenbeck" if exact and not dynamics._discrete else None
-    found = runner.probe(name, method)
     if dynamics._discrete:
-        return Scheme(None, found, math.inf, dynamics._inner_steps)
+        return Scheme(None, runner.probe(name, None), math.inf, dynamics._inner_steps)
+    exact = dynamics._linear and dynamics.noise_kind in table["ornstein_uhlenbeck"].noise_kinds
+    method = "ornstein_uhlenbeck" if exact else None
+    found = runner.probe(name, method)
     weak = table[found].weak
     if weak is not None and math.isinf(weak):
         return Scheme(method, found, math.inf)
-    substeps = _SUBSTEPS_OF_FLOW if dynamics.noise_kind == "none" else _SUBSTEPS
+    substeps = _SUBSTEPS_OF_FLOW if noiseless(dynamics) else _SUBSTEPS
     return Scheme(method, found, 1.0 if weak is None else float(weak), substeps, extrapolate is True)
 
 
@@ -193,7 +193,7 @@ class _Pilot:
             n = float(np.clip(needed.max(), _FIRST_PATHS, self.most))
         else:
             n = float(self.n_paths)
-        return np.asarray(np.maximum(_OF_STDERR * deviation / math.sqrt(n), _OF_DIFFERENCE * largest))
+        return np.asarray(np.maximum(_OF_STDERR * deviation / math.sqrt(n), SMALL * largest))
 
     def controls(self) -> tuple[Twin | None, FloatArray]:
         """The twin whose control variates pay, and the factor (F,) by which they divide a variance."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
+from optsde import _core
 from optsde._arrays import FloatArray
 from optsde._clock import Schedule
 from optsde.dynamics import Dynamics
@@ -106,12 +106,13 @@ def _gaussian(sgd: SGD, problem: Problem, point: FloatArray) -> Gaussian | None:
         return problem.noise if isinstance(problem.noise, Gaussian) else None
     try:
         equation = sgd.sde(problem)
-        factor = equation.diffusion(point) / math.sqrt(equation.time_per_step)  # S/√B, up to a sign
+        # S √η/√B, up to a sign.
+        factor = _core.noise_factor(equation._spec(), np.ascontiguousarray(point[None]), 0.0)[0]
     except ValueError:  # noise without an equation, or one driven by jumps
         return None
     if factor.shape[0] != factor.shape[1] or not np.isfinite(factor).all():
         return None
-    cov = np.einsum("im,jm->ij", factor, factor) * problem.batch_size
+    cov = np.einsum("im,jm->ij", factor, factor) * (problem.batch_size / equation.time_per_step)
     return Gaussian(np.diag(cov).copy() if equation.noise_kind.startswith("diagonal") else (cov + cov.T) / 2.0)
 
 

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from optsde._arrays import FloatArray, integer
 from optsde._clock import Clock, Schedule
 from optsde._coupled import Meter, Runner, Start
-from optsde._estimate import Estimate, estimate, unresolved
+from optsde._estimate import SMALL, Estimate, estimate, unresolved
 from optsde._keys import Key, key_from
 from optsde._reports import Table, aligned, axes, checked_count, checked_flag, with_error
 from optsde._test_functions import TestFunctions
@@ -98,8 +98,9 @@ class Comparison:
                 if model != self.reference:
                     spread = self.difference_stderr[model][function][at]
                     difference = with_error(self.difference[model][function][at], spread)
-                error = self.integrator_error[model][function][at]
-                rows.append((function, model, mean, difference, "none" if error == 0.0 else f"{error:.1g}"))
+                error, doubt = (e[model][function][at] for e in (self.integrator_error, self.integrator_error_stderr))
+                text = "none" if error == doubt == 0.0 else f"{error:.1g} ± {doubt:.1g}"
+                rows.append((function, model, mean, difference, text))
         return rows
 
     def table(self, at: int = -1) -> Table:
@@ -408,10 +409,11 @@ def _notes(runner: Runner, found: Estimate, others: Sequence[str], chosen_paths:
     elif blurred:
         notes.append(f"differences not resolved to a tenth of themselves: {', '.join(blurred)}")
     size = np.abs(found.bias) - 2.0 * found.bias_stderr
-    scale = np.maximum(0.2 * np.abs(difference).max(axis=2), stderr.max(axis=2))
+    scale = np.maximum(stderr.max(axis=2), SMALL * np.abs(difference).max(axis=2))
     for k, name in enumerate(names):
         allowed = scale[others.index(name)] if name in others else scale.min(axis=0)
         large = [functions[f] for f in np.flatnonzero((size[k] > allowed[:, None]).any(axis=1))]
         if large:
-            notes.append(f"the integrator's error of {name} is not small beside the difference in {', '.join(large)}")
-    return notes
+            notes.append(f"the integrator's error of {name} is above the standard error in {', '.join(large)}")
+    unlike = None if runner.schedule.start_steps else runner.start.unlike(runner.models)
+    return [*notes, unlike] if unlike else notes

@@ -87,6 +87,8 @@ class WeakOrder:
         How the model was integrated at each rate.
     n_paths, n_left_out : ndarray of int, shape (E,)
         Paths at each rate, and those that diverged and are left out.
+    notes : tuple of str
+        What else to know.
     t0, t1 : float
     key : Key
     """
@@ -103,6 +105,7 @@ class WeakOrder:
     schemes: tuple[str, ...]
     n_paths: IntArray
     n_left_out: IntArray
+    notes: tuple[str, ...]
     t0: float
     t1: float
     key: Key
@@ -151,7 +154,7 @@ class WeakOrder:
         left_out = int(self.n_left_out.sum())
         if left_out:
             lines.append(f"  {left_out:,} paths diverged and are left out: conditional on survival")
-        return "\n".join([*lines, f"  key {self.key!r}"])
+        return "\n".join([*lines, *(f"  note: {note}" for note in self.notes), f"  key {self.key!r}"])
 
     def _repr_html_(self) -> str:
         head, *body = self._rows()
@@ -395,6 +398,7 @@ def _result(
         return np.stack([getattr(one, name)[1, :, -1] for one in found])
 
     functions = runners[0].functions.names
+    unlike = None if t0 > 0.0 else runners[0].start.unlike(runners[0].models)
     difference, stderr = column("difference"), column("difference_stderr")
     bias, doubt = column("bias"), column("bias_stderr")
     s = np.array([runner.models["algorithm"].time_per_step for runner in runners], dtype=np.float64)
@@ -414,6 +418,7 @@ def _result(
         schemes=tuple(str(one.schemes["model"]) for one in found),
         n_paths=np.array([one.n_paths for one in found], dtype=np.int64),
         n_left_out=np.array([one.n_left_out for one in found], dtype=np.int64),
+        notes=() if unlike is None else (unlike,),
         t0=t0,
         t1=t1,
         key=key,
