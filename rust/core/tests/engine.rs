@@ -178,7 +178,7 @@ proptest! {
         scheme.leap(H, Drawn::Rows(&dw[..5 * d * 48]), 5, &mut at_once, span)?;
         let mut scratch = vec![0.0; scheme.scratch_rows() * 48];
         for dw in dw.chunks_exact(d * 48).take(5) {
-            let at = StepAddress { key: 0, first_path: 0, cell: 0 };
+            let at = StepAddress { key: 0, first_path: 0, cell: 0, cells: 1 };
             let step = Step { t: 0.0, h: H, dw, iterated: &[], residuals: &[], at, span };
             scheme.step(&step, &mut one_by_one, &mut scratch)?;
         }

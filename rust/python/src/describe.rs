@@ -2,6 +2,7 @@
 
 use crate::callback::{PythonFunction, Shared};
 use crate::errors::to_python;
+use crate::heavy_tails;
 use numpy::{PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn};
 use optsde_core::dynamics::{FunctionNoise, FunctionSde, GradientFlow, GradientSde, Linear, LinearSde, Sde};
 use optsde_core::error::Error;
@@ -62,6 +63,12 @@ fn matrix(shape: &[usize], data: Vec<f64>) -> PyResult<Matrix<f64>> {
         [rows, cols] => Matrix::new(*rows, *cols, data).map_err(to_python),
         _ => Ok(Matrix::of_diagonal(&data)),
     }
+}
+
+/// A matrix of a description, given as such or by its diagonal.
+pub fn as_matrix(dict: &Bound<'_, PyDict>, key: &str) -> PyResult<Matrix<f64>> {
+    let (shape, data) = array(dict, key)?;
+    matrix(&shape, data)
 }
 
 /// The factor of a covariance given as variances or as a matrix.
@@ -188,7 +195,10 @@ fn noise<T: RunElement>(dict: &Bound<'_, PyDict>, of: &Arc<dyn Loss<T>>) -> PyRe
             factor: required::<T>(dict, "factor", Takes::State)?,
             jacobian: function(dict, "jacobian", Takes::State)?,
         }),
-        _ => return Err(PyValueError::new_err(format!("noise: unknown kind {kind:?}"))),
+        _ => {
+            let unknown = || PyValueError::new_err(format!("noise: unknown kind {kind:?}"));
+            heavy_tails::noise(dict, of)?.ok_or_else(unknown)?
+        }
     })
 }
 
@@ -229,8 +239,10 @@ pub fn sde<T: RunElement>(dict: &Bound<'_, PyDict>) -> PyResult<Arc<dyn Sde<T>>>
             let loss = loss::<T>(&of)?;
             let noise = noise(&entry::<Bound<'_, PyDict>>(dict, "noise")?, &loss)?;
             let (lr, batch): (f64, f64) = (entry(dict, "lr")?, entry(dict, "batch_size")?);
-            // The gradient noise of a step is z = S ΔW / sqrt(lr), and the step subtracts lr z.
-            Arc::new(GradientSde::new(loss, noise, -(lr / batch).sqrt(), None, quadratic(builtin(&of)?)))
+            // The gradient noise of a step is z = S ΔW / sqrt(lr), and the step subtracts lr z; of stable noise
+            // z = ΔL / lr^(1/α).
+            let rate = noise.stable().map_or_else(|| (lr / batch).sqrt(), |stable| stable.rate(lr));
+            Arc::new(GradientSde::new(loss, noise, -rate, None, quadratic(builtin(&of)?)))
         }
         "gradient_flow" => {
             let loss = loss::<T>(&entry::<Bound<'_, PyDict>>(dict, "loss")?)?;

@@ -4,6 +4,7 @@ mod callback;
 mod describe;
 mod errors;
 mod generator;
+mod heavy_tails;
 mod info;
 mod optimizers;
 mod points;

@@ -69,6 +69,9 @@ fn momentum(dict: &Bound<'_, PyDict>) -> PyResult<Momentum> {
 
 /// The stochastic gradient of a problem, `variance` times its covariance.
 fn gradient<T: RunElement>(dict: &Bound<'_, PyDict>) -> PyResult<Arc<dyn StochasticGradient<T>>> {
+    if let Some(gradient) = crate::heavy_tails::gradient::<T>(dict, entry(dict, "variance")?)? {
+        return Ok(gradient);
+    }
     let Problem { loss, noise, batch_size } = problem::<T>(dict)?;
     Ok(Arc::new(GaussianGradient::new(loss, noise, batch_size, entry(dict, "variance")?)))
 }

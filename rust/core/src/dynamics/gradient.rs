@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::lanes::Real;
 use crate::linalg::Matrix;
 use crate::loss::{EulerSteps, Loss, Quadratic};
-use crate::noise::{AffineDiagonal, Factor, Noise, NoiseKind};
+use crate::noise::{AffineDiagonal, Factor, Noise, NoiseKind, Stable};
 use std::sync::Arc;
 
 /// A gradient drift with a noise model.
@@ -80,6 +80,9 @@ impl<T: Real> Sde<T> for GradientSde<T> {
     }
     fn jacobian(&self, _t: f64, x: &[T], j: &mut [T], scratch: &mut [T], span: Span) -> Result<()> {
         self.noise.jacobian(x, T::from_f64(self.noise_scale), j, scratch, span)
+    }
+    fn stable(&self) -> Option<(&Stable, f64)> {
+        Some((self.noise.stable()?, self.noise_scale))
     }
     fn milstein_noise(&self) -> Option<(&AffineDiagonal, f64)> {
         let affine = self.noise.affine().filter(|_| self.mobility.is_none() && self.loss.has_euler())?;

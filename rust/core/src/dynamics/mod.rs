@@ -22,7 +22,7 @@ use crate::block::Span;
 use crate::error::{Error, Result};
 use crate::lanes::Real;
 use crate::loss::EulerSteps;
-use crate::noise::{AffineDiagonal, Factor, NoiseKind, apply_factor};
+use crate::noise::{AffineDiagonal, Factor, NoiseKind, Stable, apply_factor};
 
 /// Rows of the state that a model reads as `max(x, least)`: second moments, whose noise may carry them below zero.
 #[derive(Clone, Debug, PartialEq)]
@@ -88,6 +88,10 @@ pub trait Sde<T: Real>: Send + Sync {
     /// `∂b_ij/∂x_k` in row `(i·m + j)·d + k`; `scratch` holds `d + 1` rows.
     fn jacobian(&self, _t: f64, _x: &[T], _j: &mut [T], _scratch: &mut [T], _span: Span) -> Result<()> {
         Err(Error::missing("the jacobian of the diffusion"))
+    }
+    /// The stable law of kind `Levy`, and what it is multiplied by.
+    fn stable(&self) -> Option<(&Stable, f64)> {
+        None
     }
     /// Affine noise and its scale, where [`Sde::euler`] can take many Milstein steps of it at once.
     fn milstein_noise(&self) -> Option<(&AffineDiagonal, f64)> {

@@ -108,6 +108,14 @@ pub fn exp64<F: Float>(x: F) -> F {
     (p + F::constant(1.0)).scale_by_power(k)
 }
 
+/// `e^x - 1` of `f64` lanes that are not negative, accurate where it is small.
+#[inline(always)]
+pub fn exp_minus_one64<F: Float>(x: F) -> F {
+    let (k, p) = reduced_exp64(clamp(x, -746.0, 710.0));
+    let one = F::constant(1.0);
+    (p + (one - one.scale_by_power(-k))).scale_by_power(k)
+}
+
 /// Exponential of `f32` lanes.
 #[inline(always)]
 pub fn exp32<F: Float>(x: F) -> F {

@@ -19,11 +19,13 @@ pub enum NoiseKind {
     Commutative,
     /// Anything else.
     Full,
+    /// No Wiener process, but a stable Lévy process.
+    Levy,
 }
 
 impl NoiseKind {
     /// Every kind.
-    pub const ALL: [NoiseKind; 8] = [
+    pub const ALL: [NoiseKind; 9] = [
         NoiseKind::None,
         NoiseKind::AdditiveDiagonal,
         NoiseKind::AdditiveFull,
@@ -32,6 +34,7 @@ impl NoiseKind {
         NoiseKind::Scalar,
         NoiseKind::Commutative,
         NoiseKind::Full,
+        NoiseKind::Levy,
     ];
 
     /// The name in the public interface.
@@ -45,6 +48,7 @@ impl NoiseKind {
             NoiseKind::Scalar => "scalar",
             NoiseKind::Commutative => "commutative",
             NoiseKind::Full => "full",
+            NoiseKind::Levy => "levy",
         }
     }
 
@@ -65,6 +69,6 @@ impl NoiseKind {
 
     /// Its iterated integrals need no Lévy area.
     pub fn is_commutative(self) -> bool {
-        !matches!(self, NoiseKind::DiagonalCoupled | NoiseKind::Full)
+        !matches!(self, NoiseKind::DiagonalCoupled | NoiseKind::Full | NoiseKind::Levy)
     }
 }

@@ -2,18 +2,22 @@
 
 mod affine_diagonal;
 mod gaussian;
+mod gaussian_inputs;
 mod gradient_noise;
 mod kind;
 mod loss_scaled;
+mod stable;
 #[cfg(test)]
 mod tests;
 mod variances;
 
 pub use affine_diagonal::{AffineDiagonal, Deviation};
 pub use gaussian::{Factor, Gaussian, Zero};
+pub use gaussian_inputs::GaussianInputs;
 pub use gradient_noise::GradientNoise;
 pub use kind::NoiseKind;
 pub use loss_scaled::LossScaled;
+pub use stable::Stable;
 
 use crate::block::Span;
 use crate::elementwise::add_product;
@@ -23,7 +27,7 @@ use crate::lanes::Real;
 /// A noise model `Σ(x) = S(x) S(x)ᵀ` on blocks of paths: component `i` of lane `p` is `x[i * width + p]`.
 ///
 /// Which methods a model answers follows from its [`NoiseKind`]: additive kinds give `constant`, diagonal kinds give
-/// `diagonal`, the others `factor`. Every method multiplies its result by `scale`, the constant of the dynamics.
+/// `diagonal`, `Levy` gives `stable`, the others `factor`. Every method multiplies its result by `scale`, the constant of the dynamics.
 pub trait Noise<T: Real>: Send + Sync {
     /// Parameters `d`.
     fn dim(&self) -> usize;
@@ -41,6 +45,10 @@ pub trait Noise<T: Real>: Send + Sync {
     }
     /// The model itself, where it is affine: its Milstein steps have a kernel for many at once.
     fn affine(&self) -> Option<&AffineDiagonal> {
+        None
+    }
+    /// The stable law of noise without a covariance.
+    fn stable(&self) -> Option<&Stable> {
         None
     }
     /// Whether derivatives of the factor are known.

@@ -5,12 +5,16 @@ mod gaussian;
 mod sam;
 mod sgd;
 mod sign;
+mod gaussian_inputs;
+mod heavy_tails;
 
 pub use adaptive::{Adaptive, Averages};
 pub use gaussian::GaussianGradient;
 pub use sam::{Ascent, Sam};
 pub use sgd::{Momentum, MomentumSgd, Sgd};
 pub use sign::SignSgd;
+pub use gaussian_inputs::GaussianInputsGradient;
+pub use heavy_tails::{StableGradient, StudentGradient};
 
 use crate::error::Result;
 use crate::lanes::Real;
@@ -57,4 +61,9 @@ impl Clock {
 pub fn svag_weights(variance: f64) -> [f64; 2] {
     let root = (2.0 * variance - 1.0).sqrt();
     [(1.0 + root) / 2.0, (1.0 - root) / 2.0]
+}
+
+/// The weights of the independent draws of a step: one, or two for SVAG.
+fn weights(variance: f64) -> Vec<f64> {
+    if variance == 1.0 { vec![1.0] } else { svag_weights(variance).to_vec() }
 }

@@ -4,11 +4,14 @@
 //! The generator is Philox4x32-10. Its counter is (q low, q high 24 bits and tag, path low, path high), its key the low
 //! and the high word of the 64-bit key; q is the number of the block within the path.
 
+mod heavy_tails;
 mod normal;
 mod philox;
 mod signs;
 mod three_point;
 
+pub(crate) use heavy_tails::power;
+pub use heavy_tails::{HeavyTails, fill_heavy_tails, heavy_tails_at};
 pub use philox::philox4x32_10;
 pub(crate) use signs::signed;
 pub use signs::{SIGN_ROWS, SignRows, fill_sign_words};

@@ -83,9 +83,9 @@ macro_rules! polynomials {
     };
 }
 
-/// -2 log u of `f64` lanes in (0, 1]: never negative, and 0 at 1, because the bin round 1 has c = 1.
+/// -2 log u of positive normal `f64` lanes: not negative up to 1, and 0 at 1, because the bin round 1 has c = 1.
 #[inline(always)]
-fn minus_two_log64<S: Simd, const N: usize>(u: [S::F64; N]) -> [S::F64; N] {
+pub fn minus_two_log64<S: Simd, const N: usize>(u: [S::F64; N]) -> [S::F64; N] {
     let (mut r, mut base) = (u, u);
     for i in 0..N {
         let (k, z) = S::split_f64(u[i]);
@@ -130,7 +130,7 @@ fn squares<F: Float, const N: usize>(x: [F; N]) -> ([F; N], [F; N]) {
 
 /// sin(pi x) and cos(pi x) of `f64` lanes, |x| <= 1/2.
 #[inline(always)]
-fn sin_cos_pi64<F: Float, const N: usize>(x: [F; N]) -> ([F; N], [F; N]) {
+pub fn sin_cos_pi64<F: Float, const N: usize>(x: [F; N]) -> ([F; N], [F; N]) {
     let (v, w) = squares(x);
     // sin(pi x) / x and cos(pi x) / (1/4 - x^2), errors 4.0e-17 and 3.9e-17
     let s = polynomials!(v; PI, -5.167712780049969, 2.550164039877294, -0.5992645293187383, 0.0821458865698933,
@@ -162,16 +162,34 @@ fn one_to_two<F: Float>(mantissa: F::Bits) -> F {
     F::from_bits(mantissa.or(F::Bits::splat(0x3ff << 52)))
 }
 
+/// The uniform in (0, 1] that a radius comes from, by the top 52 bits of A.
+#[inline(always)]
+pub fn radial<S: Simd>(w: &[S::U64; 4]) -> S::F64 {
+    S::F64::constant(2.0) - one_to_two::<S::F64>(join(w[0], w[1]).shift_right(12))
+}
+
+/// The uniform in (-1/2, 1/2) that an angle comes from, by the low 52 bits of B.
+#[inline(always)]
+pub fn angular<S: Simd>(w: &[S::U64; 4]) -> S::F64 {
+    let mantissa = S::U64::splat((1 << 52) - 1).pick(join(w[2], w[3]), S::U64::splat(0x3ff << 52));
+    // both sums are exact
+    S::F64::from_bits(mantissa) - S::F64::constant(1.5) + S::F64::constant(f64::EPSILON / 2.0)
+}
+
+/// `x` with its sign changed where B's top bit is set.
+#[inline(always)]
+pub fn signed_by_angle<S: Simd>(x: S::F64, w: &[S::U64; 4]) -> S::F64 {
+    S::F64::from_bits(x.to_bits().xor_masked(w[2].shift_left(32), S::U64::splat(1 << 63)))
+}
+
 /// Two normals from the words of each block (high halves ignored): `[i][slot]`.
 #[inline(always)]
 pub fn normals64<S: Simd, const N: usize>(w: [[S::U64; 4]; N], variance: S::F64) -> [[S::F64; 2]; N] {
     let mut u = [variance; N];
     let mut x = u;
     for i in 0..N {
-        u[i] = S::F64::constant(2.0) - one_to_two::<S::F64>(join(w[i][0], w[i][1]).shift_right(12));
-        let mantissa = S::U64::splat((1 << 52) - 1).pick(join(w[i][2], w[i][3]), S::U64::splat(0x3ff << 52));
-        // both sums are exact
-        x[i] = S::F64::from_bits(mantissa) - S::F64::constant(1.5) + S::F64::constant(f64::EPSILON / 2.0);
+        u[i] = radial::<S>(&w[i]);
+        x[i] = angular::<S>(&w[i]);
     }
     let mut radius = mul(minus_two_log64::<S, N>(u), [variance; N]);
     for r in &mut radius {
@@ -181,8 +199,7 @@ pub fn normals64<S: Simd, const N: usize>(w: [[S::U64; 4]; N], variance: S::F64)
     let (sin, cos) = (mul(radius, sin), mul(radius, cos));
     let mut normals = [[variance; 2]; N];
     for i in 0..N {
-        let signed = cos[i].to_bits().xor_masked(w[i][2].shift_left(32), S::U64::splat(1 << 63));
-        normals[i] = [S::F64::from_bits(signed), sin[i]];
+        normals[i] = [signed_by_angle::<S>(cos[i], &w[i]), sin[i]];
     }
     normals
 }
@@ -210,7 +227,7 @@ pub fn normals32<S: Simd>(even: [S::U64; 4], odd: [S::U64; 4], variance: S::F32)
 
 /// A uniform in (0, 1) from the top 52 bits of `high << 32 | low`.
 #[inline(always)]
-fn uniform<S: Simd>(high: S::U64, low: S::U64) -> S::F64 {
+pub fn uniform<S: Simd>(high: S::U64, low: S::U64) -> S::F64 {
     let m = one_to_two::<S::F64>(join(high, low).shift_right(12));
     m - S::F64::constant(1.0) + S::F64::constant(f64::EPSILON / 2.0)
 }

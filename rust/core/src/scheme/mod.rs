@@ -2,6 +2,7 @@
 
 mod euler_maruyama;
 mod heun;
+mod levy_euler;
 mod milstein;
 mod ornstein_uhlenbeck;
 mod platen;
@@ -10,6 +11,7 @@ mod table;
 
 pub use euler_maruyama::EulerMaruyama;
 pub use heun::Heun;
+pub use levy_euler::LevyEuler;
 pub use milstein::{DiagonalMilstein, GeneralMilstein};
 pub use ornstein_uhlenbeck::ExactOrnsteinUhlenbeck;
 pub use platen::{CoupledPlaten, DiagonalPlaten, GeneralPlaten};
@@ -60,6 +62,8 @@ pub struct StepAddress {
     pub first_path: u64,
     /// Absolute index of the step's first cell.
     pub cell: u64,
+    /// Cells of the step.
+    pub cells: u64,
 }
 
 impl StepAddress {
@@ -137,6 +141,7 @@ pub fn stepper<T: Real>(name: &str, sde: Arc<dyn Sde<T>>, h: f64) -> Result<Arc<
         },
         "ornstein_uhlenbeck" => Arc::new(ExactOrnsteinUhlenbeck::new(sde.as_ref(), h)?),
         "euler_maruyama" => Arc::new(EulerMaruyama::new(sde)),
+        "levy_euler" => Arc::new(LevyEuler::new(sde)?),
         _ => return Err(Error::invalid("method", format!("{name:?} has no stepper"))),
     })
 }

@@ -25,7 +25,7 @@ pub struct Method {
 }
 
 use NoiseKind::{
-    AdditiveDiagonal, AdditiveFull, Commutative, Diagonal, DiagonalCoupled, Full, None as NoNoise, Scalar,
+    AdditiveDiagonal, AdditiveFull, Commutative, Diagonal, DiagonalCoupled, Full, Levy, None as NoNoise, Scalar,
 };
 
 /// Every scheme. Orders of exact schemes are infinite.
@@ -89,6 +89,16 @@ pub const METHODS: &[Method] = &[
         noise_kinds: &[AdditiveDiagonal, AdditiveFull],
         normals_per_step: "m + d",
         source: "exact; Van Loan 1978",
+    },
+    Method {
+        name: "levy_euler",
+        strong: None,
+        weak: None,
+        stationary: Some(1.0),
+        calculus: "ito",
+        noise_kinds: &[Levy],
+        normals_per_step: "0; d stable numbers",
+        source: "Protter & Talay 1997; Simsekli, Sagun & Gurbuzbalaban 2019",
     },
 ];
 

@@ -114,7 +114,8 @@ impl<T: Element> WienerPath<T> {
 
     /// Where the `k`-th step draws what it makes itself.
     pub fn at(&self, k: u64) -> StepAddress {
-        StepAddress { key: self.key, first_path: self.first_path, cell: self.first_cell + k * self.grid.cells }
+        let cells = self.grid.cells;
+        StepAddress { key: self.key, first_path: self.first_path, cell: self.first_cell + k * cells, cells }
     }
 
     fn address(&self, tag: Tag) -> Address {
