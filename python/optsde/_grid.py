@@ -120,6 +120,11 @@ def time_grid(dynamics: Dynamics, steps: Any, t1: Any, t0: Any, dt: Any, substep
         cells = _whole(step / fine)
         if cells is None:
             raise ValueError(f"wiener_dt: expected dt = {step:.12g} or an integer fraction of it, got {fine:.12g}")
+        if cells > 1 and dynamics._discrete and not dynamics._reads_wiener and dynamics.noise_kind != "levy":
+            raise ValueError(
+                f"wiener_dt: the noise of this algorithm is not made of a Wiener path; expected {step:.12g} or None, "
+                f"got {fine:.12g}"
+            )
         if not _on_grid(start, fine):
             before = math.floor(start / fine)
             raise ValueError(

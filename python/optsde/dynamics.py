@@ -77,7 +77,7 @@ class Dynamics(Description):
     def noise_kind(self) -> str:
         """``"none"``, ``"additive_diagonal"``, ``"additive_full"``, ``"diagonal"`` (entry i depends on coordinate i
         alone),
-        ``"diagonal_coupled"``, ``"scalar"``, ``"commutative"`` or ``"full"``.
+        ``"diagonal_coupled"``, ``"scalar"``, ``"commutative"``, ``"full"``, or ``"levy"`` (driven by a Lévy process).
         """
         return _core.dynamics_noise_kind(self._spec())
 
@@ -158,6 +158,11 @@ class Dynamics(Description):
     def _linear(self) -> bool:
         """Whether the drift is linear and the noise constant, so that exact steps exist."""
         return False
+
+    @property
+    def _reads_wiener(self) -> bool:
+        """Whether its noise is made of the Wiener path, so that the law of the increments matters."""
+        return True
 
     @property
     def _uses_compiled(self) -> bool:

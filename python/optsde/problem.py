@@ -49,7 +49,9 @@ class Problem(Description):
             raise TypeError(f"noise: expected a noise model from optsde.noise, got {type(noise).__name__}")
         common_dim("Problem", {"loss": loss.dim, "noise": noise.dim})
         noise._check(loss)
-        self._set(loss=loss, noise=noise, batch_size=integer("batch_size", batch_size, 1))
+        size = integer("batch_size", batch_size, 1)
+        noise._check_batch(size)
+        self._set(loss=loss, noise=noise, batch_size=size)
 
     @property
     def dim(self) -> int:

@@ -70,9 +70,8 @@ def _chosen_method(dynamics: Dynamics, method: Any) -> str:
     kind = dynamics.noise_kind
     table = methods()
     if method is None:
-        if kind == "none":
-            return "rk4"
-        return _default_method(dynamics, kind)
+        fixed = {"none": "rk4", "levy": "levy_euler"}
+        return fixed.get(kind) or _default_method(dynamics, kind)
     name = _one_of("method", method, list(table))
     if kind not in table[name].noise_kinds:
         raise ValueError(
@@ -89,8 +88,10 @@ def _chosen_method(dynamics: Dynamics, method: Any) -> str:
     return name
 
 
-def _checked_increments(increments: Any, method: str, grid: TimeGrid) -> str:
+def _checked_increments(increments: Any, dynamics: Dynamics, method: str, grid: TimeGrid) -> str:
     name = _one_of("increments", increments, _INCREMENTS)
+    if name != "gaussian" and not dynamics._reads_wiener:
+        raise ValueError(f"increments: {name!r} is a law of Wiener increments, and this noise is not made of them")
     able = _DISCRETE.get(name)
     if able is not None:
         if method not in able:
@@ -171,7 +172,8 @@ def simulate(
         At most one of them: the time step, which must divide t1 - t0, or steps per optimizer step; 8 substeps by
         default.
     method : str, optional
-        See :func:`optsde.methods`; by default ``rk4`` without noise, else ``euler_maruyama``.
+        See :func:`optsde.methods`; by default ``rk4`` without noise, ``levy_euler`` for stable noise, else
+        ``euler_maruyama``.
     wiener_dt : float, optional
         The grid on which the Wiener path is drawn: dt or an integer fraction of it. Runs with one wiener_dt and
         different dt
@@ -239,7 +241,7 @@ def simulate(
         path_range=span,
         grid=grid,
         method=name,
-        increments=_checked_increments(increments, name, grid),
+        increments=_checked_increments(increments, dynamics, name, grid),
         dtype=number.name,
         keep_diverged=_one_of("on_divergence", on_divergence, _ON_DIVERGENCE) == "keep",
         observers=observer_list(observe),

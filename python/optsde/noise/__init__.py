@@ -3,6 +3,20 @@
 from optsde.noise._base import Noise
 from optsde.noise.callbacks import Compiled, Function, from_numba
 from optsde.noise.gaussian import Gaussian, Zero
+from optsde.noise.gaussian_inputs import GaussianInputs
+from optsde.noise.heavy_tails import AlphaStable, StudentT
 from optsde.noise.state_dependent import AffineDiagonal, LossScaled
 
-__all__ = ["AffineDiagonal", "Compiled", "Function", "Gaussian", "LossScaled", "Noise", "Zero", "from_numba"]
+__all__ = [
+    "AffineDiagonal",
+    "AlphaStable",
+    "Compiled",
+    "Function",
+    "Gaussian",
+    "GaussianInputs",
+    "LossScaled",
+    "Noise",
+    "StudentT",
+    "Zero",
+    "from_numba",
+]

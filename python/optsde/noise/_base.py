@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, ClassVar
+from typing import Any
 
 from optsde._description import Description
 from optsde.losses import Loss
@@ -20,11 +20,6 @@ class Noise(Description):
 
     dim: int | None
 
-    #: Whether covariances exist: only then do optimizers have diffusions as their limits.
-    _finite_variance: ClassVar[bool] = True
-    #: Whether the algorithm's noise has the fourth moments of a Gaussian, which models of order 2 take it to have.
-    _gaussian_fourth: ClassVar[bool] = True
-
     @abstractmethod
     def _spec(self, dim: int) -> dict[str, Any]:
         """The description that the native module reads, for a loss of dim parameters."""
@@ -34,6 +29,19 @@ class Noise(Description):
 
     def _check_equation(self) -> None:
         """Raises ValueError, with the reason, where the noise has no diffusion that describes it."""
+
+    def _check_batch(self, batch_size: int) -> None:
+        """Raises ValueError where the noise does not go with batches of this size."""
+
+    @property
+    def _law(self) -> str:
+        """The law of an algorithm's gradient noise, in words. Only Gaussian noise is made of the Wiener path."""
+        return "Gaussian"
+
+    @property
+    def _finite_variance(self) -> bool:
+        """Whether there is a covariance, which most models of optimizers need."""
+        return True
 
     @property
     def _declared_kind(self) -> str | None:

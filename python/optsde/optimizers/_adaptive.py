@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from optsde._arrays import FloatArray, as_vector, frozen, positive_number, real_number
-from optsde.noise import AffineDiagonal, Gaussian, LossScaled
+from optsde.noise import AffineDiagonal, Gaussian, LossScaled, StudentT
 from optsde.optimizers._base import Model, Optimizer, Order
 from optsde.optimizers._rates import is_smooth, peak, scaled
 from optsde.optimizers._scaling import checked_rule, noise_times, scaled_beta
@@ -115,7 +115,7 @@ class Adaptive(Optimizer):
         """Where the equations read a second moment that noise has carried below zero."""
         noise, dim = problem.noise, problem.dim
         least = np.zeros(dim)
-        if isinstance(noise, Gaussian):
+        if isinstance(noise, (Gaussian, StudentT)):
             least = np.diag(noise.cov) if noise.cov.ndim == 2 else as_vector(noise.cov, dim)
         elif isinstance(noise, AffineDiagonal):
             least = as_vector(noise.base, dim)

@@ -202,6 +202,8 @@ class Optimizer(Description):
         Source: Li, Malladi, Arora (2021) for SGD; Malladi et al. (2022) for RMSprop and Adam.
         """
         self._check_problem(problem)
+        if not problem.noise._finite_variance:
+            raise ValueError("noise: SVAG amplifies a variance, and α-stable noise has none")
         self._check_svag()
         return Model(self, problem, "svag", 1, self._svag_regime(), integer("l", l, 1))
 
@@ -342,6 +344,11 @@ class Model(Dynamics):
         return self.optimizer._earliest_time(self)
 
     @property
+    def _reads_wiener(self) -> bool:
+        noise = self.problem.noise
+        return noise._law == "Gaussian" if self._discrete else noise._finite_variance
+
+    @property
     def _uses_compiled(self) -> bool:
         return problem_uses_compiled(self.problem)
 
@@ -366,7 +373,8 @@ class Model(Dynamics):
             "sde": f"{title}'s SDE, order {self.order}",
             "flow": f"{title}'s flow, order {self.order}",
         }[self.form]
-        problem = f"f: {type(self.problem.loss).__name__}, Σ: {type(self.problem.noise).__name__}"
+        what = "Σ" if self.problem.noise._finite_variance else "z"
+        problem = f"f: {type(self.problem.loss).__name__}, {what}: {type(self.problem.noise).__name__}"
         tail = f"{show_rate(self.optimizer.lr)}, B = {self.problem.batch_size}, d = {self.dim}"
         clock = self.optimizer._clock_text(self.regime)
         note = self._caveat()
@@ -381,12 +389,18 @@ class Model(Dynamics):
         parts = []
         if self.order == "corrected":
             parts.append("weak order 1 in general: no diffusion is of order 2 here")
-        if self.order != 1 and self.form == "sde" and "v" in self.state and not self.problem.noise._gaussian_fourth:
+        if self.order != 1 and self.form == "sde" and "v" in self.state and self.problem.noise._law != "Gaussian":
             parts.append("Gaussian fourth moments of the noise assumed")
         return f"  [{'; '.join(parts)}]" if parts else ""
 
     def _validity(self) -> str:
-        return self.optimizer._valid(self)
+        law = self.problem.noise._law
+        text = self.optimizer._valid(self)
+        if law == "Gaussian" or not self.problem.noise._finite_variance:
+            return text
+        if self._discrete:
+            return f"{text}, with {law} gradient noise"
+        return f"{text}; Gaussian noise of the covariance of the {law} gradient noise"
 
     def citation(self) -> str:
         """Where the model comes from."""

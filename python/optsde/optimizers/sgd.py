@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from optsde._arrays import nonnegative_number, positive_number, real_number
 from optsde.losses import Quadratic
-from optsde.noise import Gaussian, Zero
+from optsde.noise import Gaussian, StudentT, Zero
 from optsde.optimizers._base import Model, Optimizer, Order
 from optsde.optimizers._rates import LearningRate, is_smooth, learning_rate, peak, scaled
 from optsde.optimizers._scaling import checked_rule
@@ -21,6 +21,10 @@ from optsde.schedules import Nesterov, Schedule
 _LI_TAI_E = (
     "Li, Tai, E: Stochastic modified equations and adaptive stochastic gradient algorithms (ICML 2017); "
     "Stochastic modified equations and dynamics of stochastic gradient algorithms I (JMLR 20, 2019)"
+)
+_LEVY = (
+    "Simsekli, Sagun, Gurbuzbalaban: A tail-index analysis of stochastic gradient noise in deep neural networks "
+    "(ICML 2019)"
 )
 _FLOW = "Barrett, Dherin: Implicit gradient regularization (ICLR 2021); Li, Tai, E (ICML 2017)"
 _SU = "Su, Boyd, Candes: A differential equation for modeling Nesterov's accelerated gradient method (NeurIPS 2014)"
@@ -132,6 +136,8 @@ class SGD(Optimizer):
         return self._plain and isinstance(self.lr, float) and self.weight_decay == 0.0
 
     def _check_order(self, problem: Problem, order: Order, regime: str | None) -> None:
+        if not problem.noise._finite_variance:
+            raise ValueError("order: the equation driven by α-stable noise is of order 1 only")
         if self.weight_decay > 0.0:
             raise ValueError(
                 "order: the equation of order 2 is derived without weight decay; put the penalty into the loss"
@@ -152,12 +158,13 @@ class SGD(Optimizer):
         l2 = 0.0 if self.decoupled else self.weight_decay
         decay = self.weight_decay if self.decoupled else 0.0
         constant = not isinstance(self.lr, Schedule)
-        exact = isinstance(model.problem.loss, Quadratic) and isinstance(model.problem.noise, (Gaussian, Zero))
+        exact = isinstance(model.problem.loss, Quadratic) and isinstance(model.problem.noise, (Gaussian, StudentT, Zero))
         linear = exact and constant and self.weight_decay == 0.0 and not model._discrete
         shared: dict[str, Any] = {"l2": l2, "decay": decay, "order": model.order, "linear": linear}
         if self._plain:
             if model._discrete:
                 simple = isinstance(self.lr, float) and self.weight_decay == 0.0 and model.form == "discrete"
+                simple = simple and model._reads_wiener
                 return shared | {"kind": "sgd_discrete" if simple else "sgd_algorithm", "variance": float(model.l)}
             simple = isinstance(self.lr, float) and self.weight_decay == 0.0 and model.order == 1
             return shared | {"kind": "sgd_sde" if simple else "modified_sgd_sde"}
@@ -181,13 +188,16 @@ class SGD(Optimizer):
         if model._discrete:
             if self._plain:
                 move = "(η/l) (r₁ g₁ + r₂ g₂)" if model.form == "svag" else "η g"
-                return f"θ' = θ - {move}{shrunk},  g = {slope}(θ) + z,  Cov z = Σ(θ)/B"
+                law = "Cov z = Σ(θ)/B" if model.problem.noise._finite_variance else "z α-stable"
+                return f"θ' = θ - {move}{shrunk},  g = {slope}(θ) + z,  {law}"
             ahead = "θ + √η β v" if self.nesterov else "θ"
             return f"v' = β v - √η g,  θ' = θ + √η v'{shrunk},  g = {slope}({ahead}) + z,  Cov z = Σ/B"
         # u(t) is what the schedule leaves of the peak, R what each parameter has of it.
         u = "u " if isinstance(self.lr, Schedule) else ""
         r = "R " if isinstance(self.lr, np.ndarray) else ""
         noisy = model.form == "sde"
+        if not model.problem.noise._finite_variance:
+            return f"dX = -∇f(X) dt - η^((α-1)/α) c dL,  L {model.problem.noise._law} Lévy process"
         if self._plain or model.regime == "overdamped":
             rate, root = ("η", "√η") if self._plain else ("η/(1-β)", "√(η/(1-β))")
             shrunk = f" - λ {u}{r}X" if decayed and self.decoupled else ""
@@ -231,6 +241,11 @@ class SGD(Optimizer):
             return "the algorithm itself"
         if model.form == "svag":
             return "a discrete algorithm within O(η/l) of SGD's SDE of order 1"
+        if not model.problem.noise._finite_variance:
+            return (
+                "in law, as η goes to 0 on finite times; no variance below α = 2, so only bounded functions and moments "
+                "of an order below α have expectations"
+            )
         small = "η" if self._plain else ("√η" if model.regime == "sme" else "η/(1 - β)")
         text = f"weak order {model.order} in {small} on finite times"
         if self._plain:
@@ -246,6 +261,8 @@ class SGD(Optimizer):
             return "Polyak (1964); Nesterov (1983); Sutskever et al. (ICML 2013)"
         if model.form == "svag":
             return "Li, Malladi, Arora: On the validity of modeling SGD with SDEs (NeurIPS 2021)"
+        if not model.problem.noise._finite_variance:
+            return _LEVY
         if self._plain:
             return _FLOW if model.form == "flow" else _LI_TAI_E
         if model.regime == "overdamped":

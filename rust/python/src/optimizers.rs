@@ -11,7 +11,8 @@ use optsde_core::elementwise::add_product;
 use optsde_core::ensemble::Complete;
 use optsde_core::noise::{Gaussian, GradientNoise, Noise, Zero};
 use optsde_core::optimizer::{
-    Adaptive, Ascent, Averages, Clock, GaussianGradient, Momentum, MomentumSgd, Sam, Sgd, SignSgd, StochasticGradient,
+    Adaptive, Ascent, Averages, Clock, GaussianGradient, Momentum, MomentumSgd, Penalised, Sam, Sgd, SignSgd,
+    StochasticGradient,
 };
 use optsde_core::rates::{Rates, Schedule};
 use optsde_core::scheme::Stepper;
@@ -70,7 +71,7 @@ fn momentum(dict: &Bound<'_, PyDict>) -> PyResult<Momentum> {
 /// The stochastic gradient of a problem, `variance` times its covariance.
 fn gradient<T: RunElement>(dict: &Bound<'_, PyDict>) -> PyResult<Arc<dyn StochasticGradient<T>>> {
     if let Some(gradient) = crate::heavy_tails::gradient::<T>(dict, entry(dict, "variance")?)? {
-        return Ok(gradient);
+        return Ok(Penalised::over(gradient, entry(dict, "l2")?));
     }
     let Problem { loss, noise, batch_size } = problem::<T>(dict)?;
     Ok(Arc::new(GaussianGradient::new(loss, noise, batch_size, entry(dict, "variance")?)))

@@ -2,23 +2,25 @@
 
 mod adaptive;
 mod gaussian;
+mod gaussian_inputs;
+mod heavy_tails;
 mod sam;
 mod sgd;
 mod sign;
-mod gaussian_inputs;
-mod heavy_tails;
 
 pub use adaptive::{Adaptive, Averages};
 pub use gaussian::GaussianGradient;
+pub use gaussian_inputs::GaussianInputsGradient;
+pub use heavy_tails::{StableGradient, StudentGradient};
 pub use sam::{Ascent, Sam};
 pub use sgd::{Momentum, MomentumSgd, Sgd};
 pub use sign::SignSgd;
-pub use gaussian_inputs::GaussianInputsGradient;
-pub use heavy_tails::{StableGradient, StudentGradient};
 
+use crate::elementwise::add_scaled;
 use crate::error::Result;
 use crate::lanes::Real;
 use crate::scheme::Step;
+use std::sync::Arc;
 
 /// The gradient that an algorithm uses in a step: `∇f(x) + z`, with noise of mean 0.
 pub trait StochasticGradient<T: Real>: Send + Sync {
@@ -33,6 +35,39 @@ pub trait StochasticGradient<T: Real>: Send + Sync {
     /// Whether it calls Python, and so must run on the calling thread.
     fn needs_calling_thread(&self) -> bool {
         false
+    }
+}
+
+/// A gradient whose loss has an L2 penalty besides, `λ x`, which no noise model knows of.
+pub struct Penalised<T: Real> {
+    gradient: Arc<dyn StochasticGradient<T>>,
+    decay: f64,
+}
+
+impl<T: Real> Penalised<T> {
+    /// The gradient with its penalty; the gradient itself where there is none.
+    pub fn over(gradient: Arc<dyn StochasticGradient<T>>, decay: f64) -> Arc<dyn StochasticGradient<T>> {
+        if decay == 0.0 { gradient } else { Arc::new(Self { gradient, decay }) }
+    }
+}
+
+impl<T: Real> StochasticGradient<T> for Penalised<T> {
+    fn dim(&self) -> usize {
+        self.gradient.dim()
+    }
+    fn n_wiener(&self) -> usize {
+        self.gradient.n_wiener()
+    }
+    fn scratch_rows(&self) -> usize {
+        self.gradient.scratch_rows()
+    }
+    fn sample(&self, step: &Step<'_, T>, x: &[T], out: &mut [T], scratch: &mut [T]) -> Result<()> {
+        self.gradient.sample(step, x, out, scratch)?;
+        add_scaled(out, x, self.decay);
+        Ok(())
+    }
+    fn needs_calling_thread(&self) -> bool {
+        self.gradient.needs_calling_thread()
     }
 }
 
