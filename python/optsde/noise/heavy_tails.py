@@ -120,9 +120,7 @@ class AlphaStable(Noise):
     isotropic: bool
     dim: int | None
 
-    def __init__(
-        self, alpha: float, scale: ArrayLike, isotropic: bool = False, *, dim: int | None = None
-    ) -> None:
+    def __init__(self, alpha: float, scale: ArrayLike, isotropic: bool = False, *, dim: int | None = None) -> None:
         index, scales = real_number("alpha", alpha), scalar_vector("scale", scale)
         if not 0.0 < index <= 2.0:
             raise ValueError(f"alpha: expected a number in (0, 2], got {index:g}")

@@ -95,7 +95,7 @@ class Adaptive(Optimizer):
     def _check_order(self, problem: Problem, order: Order, regime: str | None) -> None:
         if order == 2 and regime == "batch_equivalent":
             raise ValueError(
-                "order: in the regime 'batch_equivalent' no diffusion is of weak order 2: one step has a third cumulant "
+                "order: in the regime 'batch_equivalent' no diffusion has weak order 2: one step has a third cumulant "
                 "of parameters and second moment, no diffusion has one. order='corrected' gives the equation that "
                 "matches means and covariances; the regime 'ballistic' has order 2"
             )

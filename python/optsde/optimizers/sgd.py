@@ -158,7 +158,9 @@ class SGD(Optimizer):
         l2 = 0.0 if self.decoupled else self.weight_decay
         decay = self.weight_decay if self.decoupled else 0.0
         constant = not isinstance(self.lr, Schedule)
-        exact = isinstance(model.problem.loss, Quadratic) and isinstance(model.problem.noise, (Gaussian, StudentT, Zero))
+        exact = isinstance(model.problem.loss, Quadratic) and isinstance(
+            model.problem.noise, (Gaussian, StudentT, Zero)
+        )
         linear = exact and constant and self.weight_decay == 0.0 and not model._discrete
         shared: dict[str, Any] = {"l2": l2, "decay": decay, "order": model.order, "linear": linear}
         if self._plain:
@@ -243,8 +245,8 @@ class SGD(Optimizer):
             return "a discrete algorithm within O(η/l) of SGD's SDE of order 1"
         if not model.problem.noise._finite_variance:
             return (
-                "in law, as η goes to 0 on finite times; no variance below α = 2, so only bounded functions and moments "
-                "of an order below α have expectations"
+                "in law, as η goes to 0 on finite times; no variance below α = 2, so only bounded functions and "
+                "moments of an order below α have expectations"
             )
         small = "η" if self._plain else ("√η" if model.regime == "sme" else "η/(1 - β)")
         text = f"weak order {model.order} in {small} on finite times"
