@@ -101,5 +101,31 @@ WORKLOADS = {
             lr=2e-4,
             goals={"numba": 2.5},
         ),
+        Workload(
+            "adam_sde",
+            "Adam's SDE of order 1 on a diagonal quadratic, d = 10 (θ, m, v), noise variance 1, Euler–Maruyama",
+            dim=10,
+            n_steps=128,
+            dt=0.0025,
+            start=0.5,
+            lr=0.01,
+            kurtosis=6.0,
+            goals={"numba": 2.5},
+        ),
+        Workload(
+            "adam",
+            "Adam itself on a diagonal quadratic, d = 10 (θ, m, v), noise variance 1",
+            dim=10,
+            n_steps=128,
+            dt=0.01,
+            start=0.5,
+            lr=0.01,
+            kurtosis=6.0,
+            goals={"numba": 2.5},
+        ),
     ]
 }
+
+# Hyperparameters of the Adam rows, and the curvatures of their loss.
+ADAM = {"betas": (0.9, 0.99), "eps": 1e-8}
+ADAM_CURVATURES = np.linspace(0.1, 1.0, 10)

@@ -38,7 +38,9 @@ def terms_of(w: Workload) -> tuple[Any, Any]:
     return lambda t, x, _: -hessian @ x, lambda t, x, _: factor
 
 
-def build(w: Workload, threads: int) -> Runner:
+def build(w: Workload, threads: int) -> Runner | None:
+    if w.name.startswith("adam"):
+        return None
     drift, diffusion = terms_of(w)
     solver = diffrax.ItoMilstein() if w.name == "milstein" else diffrax.Euler()
     chunk = max(256, 4096 // w.dim)

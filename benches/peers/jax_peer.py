@@ -66,7 +66,9 @@ def general_run(w: Workload, chunk: int) -> Callable[[Any], Any]:
     return jax.jit(chunk_run)
 
 
-def build(w: Workload, threads: int) -> Runner:
+def build(w: Workload, threads: int) -> Runner | None:
+    if w.name.startswith("adam"):
+        return None
     chunk = max(512, 8192 // w.dim)
     chunk_run = (rosenbrock_run if w.name == "rosenbrock" else general_run)(w, chunk)
 

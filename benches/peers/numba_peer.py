@@ -3,7 +3,7 @@
 import numba
 import numpy as np
 from numba import njit
-from workloads import Workload
+from workloads import ADAM, ADAM_CURVATURES, Workload
 
 from . import Runner, Sums
 
@@ -98,6 +98,64 @@ def _dense(rng, n_paths, n_steps, start, propagator, factor):
     return total, squares
 
 
+@njit(nogil=True)
+def _adam_sde(rng, n_paths, start, h, dt, gamma, eps, c1, c2, s):
+    d = len(h)
+    total, squares = np.zeros(d), np.zeros(d)
+    x, m, v = np.empty(d), np.empty(d), np.empty(d)
+    for _ in range(n_paths):
+        x[:] = start
+        m[:] = 0.0
+        v[:] = 0.0
+        for k in range(len(gamma)):
+            for i in range(d):
+                z = rng.standard_normal()
+                g = h[i] * x[i]
+                x[i] -= dt * gamma[k] * m[i] / (np.sqrt(max(v[i], 1e-3)) + eps[k])
+                m[i] += dt * c1 * (g - m[i]) + s * z
+                v[i] += dt * c2 * (g * g + 1.0 - v[i])
+        for i in range(d):
+            total[i] += x[i]
+            squares[i] += x[i] * x[i]
+    return total, squares
+
+
+@njit(nogil=True)
+def _adam(rng, n_paths, start, h, rate, eps, beta1, beta2):
+    d = len(h)
+    total, squares = np.zeros(d), np.zeros(d)
+    x, m, v = np.empty(d), np.empty(d), np.empty(d)
+    for _ in range(n_paths):
+        x[:] = start
+        m[:] = 0.0
+        v[:] = 0.0
+        for k in range(len(rate)):
+            for i in range(d):
+                g = h[i] * x[i] + rng.standard_normal()
+                m[i] += (1.0 - beta1) * (g - m[i])
+                v[i] += (1.0 - beta2) * (g * g - v[i])
+                x[i] -= rate[k] * m[i] / (np.sqrt(v[i]) + eps[k])
+        for i in range(d):
+            total[i] += x[i]
+            squares[i] += x[i] * x[i]
+    return total, squares
+
+
+def _adam_run(w: Workload, rng, n_paths):
+    """Bias corrections are made once a step, for all paths."""
+    beta1, beta2 = ADAM["betas"]
+    k = np.arange(w.n_steps) + 1.0
+    if w.name == "adam":
+        root = np.sqrt(1.0 - beta2**k)
+        rate = w.lr * root / (1.0 - beta1**k)
+        return _adam(rng, n_paths, w.start, ADAM_CURVATURES, rate, ADAM["eps"] * root, beta1, beta2)
+    k = np.arange(w.n_steps) * w.dt / w.lr + 1.0
+    root = np.sqrt(1.0 - beta2**k)
+    gamma, c1, c2 = root / (1.0 - beta1**k), (1.0 - beta1) / w.lr, (1.0 - beta2) / w.lr
+    s = np.sqrt(w.lr * w.dt) * c1
+    return _adam_sde(rng, n_paths, w.start, ADAM_CURVATURES, w.dt, gamma, ADAM["eps"] * root, c1, c2, s)
+
+
 LOOPS = {"ou": _ou, "milstein": _milstein, "double_well": _double_well, "rosenbrock": _rosenbrock}
 
 
@@ -108,7 +166,9 @@ def build(w: Workload, threads: int) -> Runner:
 
     def run(n_paths: int, seed: int) -> Sums:
         rng = np.random.default_rng(seed)  # PCG64 was faster in numba than SFC64
-        if w.matrices:
+        if w.name.startswith("adam"):
+            result = _adam_run(w, rng, n_paths)
+        elif w.matrices:
             result = _dense(rng, n_paths, w.n_steps, w.start, propagator, factor)
         else:
             result = LOOPS[w.name](rng, n_paths, w.n_steps, w.start, w.dt, w.lr)

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import optsde
-from workloads import Workload
+from workloads import ADAM, ADAM_CURVATURES, Workload
 
 from . import Runner, Sums
 
@@ -34,6 +34,10 @@ def dynamics_of(w: Workload) -> tuple[Any, str]:
     if w.name == "rosenbrock":
         loss = optsde.losses.from_numba(rosenbrock_point, dim=2)
         return sgd.sde(optsde.Problem(loss, optsde.noise.Gaussian(1.0))), method
+    if w.name.startswith("adam"):
+        problem = optsde.Problem(optsde.losses.Quadratic(ADAM_CURVATURES), optsde.noise.Gaussian(1.0))
+        adam = optsde.Adam(lr=w.lr, **ADAM)
+        return (adam.sde(problem), method) if w.name == "adam_sde" else (adam.discrete(problem), "algorithm")
     loss, noise = optsde.losses.Quadratic(w.matrices["hessian"]), optsde.noise.Gaussian(w.matrices["cov"])
     return sgd.sde(optsde.Problem(loss, noise)), method
 
@@ -41,13 +45,13 @@ def dynamics_of(w: Workload) -> tuple[Any, str]:
 def simulate(w: Workload, dynamics: Any, method: str, n_paths: int, seed: int, threads: int, **options: Any) -> Any:
     """Run a workload; `options` go to `optsde.simulate`, `n_steps` replaces the workload's."""
     n_steps = options.pop("n_steps", w.n_steps)
+    algorithm = method == "algorithm"
+    length = {"steps": n_steps} if algorithm else {"t1": n_steps * w.dt, "dt": w.dt, "method": method}
     return optsde.simulate(
         dynamics,
         np.full(w.dim, w.start),
         n_paths=n_paths,
-        t1=n_steps * w.dt,
-        dt=w.dt,
-        method=method,
+        **length,
         observe=options.pop("observe", [optsde.Moments()]),
         rng=seed,
         threads=threads,
