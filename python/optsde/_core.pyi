@@ -27,7 +27,22 @@ __version__: str
 # dynamics:
 #        {"kind": "sgd_sde", "loss": loss, "noise": noise, "batch_size": int, "lr": float}
 #        {"kind": "sgd_discrete", "loss": ..., "noise": ..., "batch_size": int, "lr": float}
-#        {"kind": "gradient_flow", "loss": loss, "lr": float, "order": 1 | 2}
+# optimizers: all have "lr" (the peak), "relative": (d,) | None, "schedule": schedule | None (relative to the peak),
+#   "time_per_step", "inner" (steps of the algorithm in one of the optimizer's: SVAG), "l2", and the problem;
+#   algorithms have "variance" (SVAG's factor of the covariance), equations "order".
+#        {"kind": "sgd_algorithm", "decay": float}
+#        {"kind": "momentum_algorithm", "momentum": {"beta": float} | {"r": float}, "nesterov": bool, "decay": float}
+#        {"kind": "adaptive_algorithm", "betas": [float] | [float, float], "offsets": (p1, p2) | None, "eps": float,
+#         "fresh": bool, "decay": float, "step_scale": float, "square": float}
+#        {"kind": "sign_algorithm"}   {"kind": "sam_algorithm", "rho": float, "ascent": "sam" | "usam" | "dnsam"}
+#        {"kind": "modified_sgd_sde", "decay": float}   {"kind": "usam_sde", "rho": float, "cov": (d, d) | None}
+#        {"kind": "momentum_sde", "momentum": ..., "nesterov": bool, "decay": float}
+#        {"kind": "rmsprop_sde" | "adam_sde", "regime": str, "tau": float, "rates": [c] | [c1, c2], "offsets": ...,
+#         "eps": float, "decay": float, "ordering": str, "order": 1 | 2 | "corrected", "lookahead": bool, "floor": (d,)}
+#        {"kind": "sign_sde", "regime": str}
+# schedule: {"kind": "step", "start", "every", "factor"}   {"kind": "cosine" | "linear", "start", "end", "total"}
+#        {"kind": "inverse_time", "start", "rate"}   {"kind": "piecewise", "boundaries": (n,), "values": (n + 1,)}
+#        {"kind": "warmup", "steps", "of": schedule}
 #        {"kind": "langevin", "loss": loss, "temperature": float, "mobility": (d,)}
 #        {"kind": "ornstein_uhlenbeck", "a": (d, d) or (d,), "mean": (d,), "cov": (d, d) or (d,)}
 #        {"kind": "sde", "dim": int, "noise_kind": str, "n_wiener": int,
@@ -78,8 +93,10 @@ def simulate(plan: dict[str, Any], poll: Callable[[int], None] | None) -> dict[s
 
     plan:
       dynamics: dict; method: str (a row of methods(), "algorithm" for discrete dynamics)
-      theta0: {"points": (1, d) or (n_paths, d) array of the run's dtype (full n_paths rows, also with path_range)}
+      dim: int (parameters); theta0: {"points": (1, d) or (n_paths, d) array of the run's dtype (full n_paths rows, also with path_range)}
               | {"gaussian": (mean (d,), factor (d, d))} | {"uniform": (low (d,), high (d,))}
+      given: list of (first row, the same) for further variables; second_moment: bool (the last one starts at
+              grad² + diag Σ/B where it is not given; else 0)
       n_paths: int; path_range: (a, b)
       first_cell: int   absolute index of the first cell on the wiener_dt grid
       n_steps: int; t0: float; dt: float; cells: int (dt / wiener_dt, >= 1)
@@ -90,13 +107,13 @@ def simulate(plan: dict[str, Any], poll: Callable[[int], None] | None) -> dict[s
          {"kind": "paths", "at": int64 array of steps since the start (0..n_steps), "keep": int (first k of the n_paths)}
          {"kind": "moments", "at": ..., "cov": bool}
          {"kind": "loss", "at": ..., "loss": loss dict}
-         {"kind": "expectation", "at": ..., "function": f}
+         {"kind": "expectation", "at": ..., "function": f, "state": bool (of all variables, or the parameters)}
          {"kind": "histogram", "at": ..., "bins": int, "range": (lo, hi), "coords": int64 array}  (one 1-D histogram a coordinate)
 
     result:
       complete: bool; n_diverged: int; first_divergence: (path, step) | None; bad_steps: int64 array (one for each diverged
       path: its first bad step) and bad_paths: int64 array; path_index: int64 array of finished paths, None when complete;
-      wall_time: float; threads: int; simd: str; path_steps: int
+      floor_touches: int; wall_time: float; threads: int; simd: str; path_steps: int
       observers: list, one dict for each observer asked:
          final:       {"values": (b - a, d)} (only the finished paths' rows, in path order)
          paths:       {"values": (T, k, d)}
