@@ -58,6 +58,16 @@ impl<T: Real, F: Formula> Loss<T> for F {
         dispatch(HessVec { formula: self, x, v, out: RowsMut::new(out, rows, span), n: span.n });
         Ok(())
     }
+
+    fn third_along(&self, x: &[T], v: &[T], out: &mut [T], span: Span) -> Result<()> {
+        let rows = Formula::dim(self);
+        span.check(x, rows, "x")?;
+        span.check(v, rows, "v")?;
+        span.check(out, rows, "out")?;
+        let (x, v) = (Rows::new(x, rows, span), Rows::new(v, rows, span));
+        dispatch(Third { formula: self, x, v, out: RowsMut::new(out, rows, span), n: span.n });
+        Ok(())
+    }
 }
 
 /// A formula of one coordinate.
@@ -217,6 +227,42 @@ impl<F: Formula, T: Real> Kernel for HessVec<'_, F, T> {
                     &mut inlined(
                         #[inline(always)]
                         |i, g: Dual<_>| self.out.store(i, lane, g.eps),
+                    ),
+                );
+            }
+            lane += T::V::<S>::LANES;
+        }
+    }
+}
+
+struct Third<'a, F, T> {
+    formula: &'a F,
+    x: Rows<'a, T>,
+    v: Rows<'a, T>,
+    out: RowsMut<'a, T>,
+    n: usize,
+}
+
+impl<F: Formula, T: Real> Kernel for Third<'_, F, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(mut self) {
+        let zero = T::V::<S>::constant(0.0);
+        let mut lane = 0;
+        while lane < self.n {
+            // SAFETY: `lane` is a multiple of `LANES`, and below `n <= width`.
+            unsafe {
+                self.formula.grad::<Dual<Dual<T::V<S>>>>(
+                    &inlined(
+                        #[inline(always)]
+                        |i| {
+                            let v = self.v.load(i, lane);
+                            Dual::new(Dual::new(self.x.load(i, lane), v), Dual::new(v, zero))
+                        },
+                    ),
+                    &mut inlined(
+                        #[inline(always)]
+                        |i, g: Dual<Dual<_>>| self.out.store(i, lane, g.eps.eps),
                     ),
                 );
             }

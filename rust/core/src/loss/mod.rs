@@ -65,6 +65,11 @@ pub trait Loss<T: Real>: Send + Sync {
         Err(Error::missing("the Hessian of the loss"))
     }
 
+    /// The third derivative at every path along the path's vector in `v`, twice: `out_i = Σ_jk v_j v_k ∂_i∂_j∂_k f`, `dim` rows.
+    fn third_along(&self, _x: &[T], _v: &[T], _out: &mut [T], _span: Span) -> Result<()> {
+        Err(Error::missing("the third derivative of the loss"))
+    }
+
     /// Whether it has [`Loss::euler`].
     fn has_euler(&self) -> bool {
         false

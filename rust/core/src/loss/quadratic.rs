@@ -130,6 +130,13 @@ impl<T: Real> Loss<T> for Quadratic<T> {
             Curvature::Diagonal(h) => diagonal_product(h, None, v, out, span),
         }
     }
+
+    fn third_along(&self, _x: &[T], _v: &[T], out: &mut [T], span: Span) -> Result<()> {
+        let rows = Quadratic::dim(self);
+        span.check(out, rows, "out")?;
+        out[..rows * span.width].fill(T::default());
+        Ok(())
+    }
 }
 
 /// The gradient of a diagonal quadratic, coordinate by coordinate.

@@ -74,6 +74,18 @@ impl Factor {
         }
     }
 
+    /// The factor of `2 Σ ∘ Σ`, entry by entry: the covariance of the squares of Gaussian noise.
+    pub fn of_squares(&self) -> Result<Self> {
+        match self {
+            Factor::Diagonal(s) => Ok(Factor::Diagonal(s.iter().map(|s| std::f64::consts::SQRT_2 * s * s).collect())),
+            Factor::Lower(l) => {
+                let cov = l.congruence(&Matrix::identity(l.cols()));
+                let squares = |i, j| 2.0 * cov[(i, j)] * cov[(i, j)];
+                Self::of_covariance(&Matrix::from_fn(l.rows(), l.rows(), squares))
+            }
+        }
+    }
+
     /// As a dense matrix.
     pub fn dense(&self) -> Matrix<f64> {
         match self {

@@ -1,11 +1,11 @@
 //! `Σ(x) = (loss(x) + floor) · cov`: noise that vanishes with the loss.
 
-use super::{Factor, Noise, NoiseKind, apply_factor};
+use super::{Factor, Noise, NoiseKind, apply_factor, squares};
 use crate::block::Span;
 use crate::elementwise::{add_product, multiply, scale, scale_square};
 use crate::error::Result;
 use crate::lanes::{Kernel, Number, Real, Simd, Vector, dispatch};
-use crate::linalg::Dense;
+use crate::linalg::{Dense, Matrix};
 use crate::loss::Loss;
 use crate::workspace::with_workspace;
 use std::sync::Arc;
@@ -17,6 +17,8 @@ pub struct LossScaled<T: Real> {
     factor: Factor,
     /// The factor in the element type, where it is full.
     full: Option<Dense<T>>,
+    /// The factor of the squares where the loss above the floor is 1, where the noise is full.
+    squares: Option<Matrix<f64>>,
     floor: f64,
 }
 
@@ -27,7 +29,12 @@ impl<T: Real> LossScaled<T> {
             Factor::Diagonal(_) => None,
             Factor::Lower(lower) => Some(Dense::lower(lower)),
         };
-        Self { loss, factor, full, floor }
+        let squares = match factor.of_squares() {
+            Ok(Factor::Lower(squares)) => Some(squares),
+            // Where rounding spoils the squares, lanes have a way of their own.
+            _ => None,
+        };
+        Self { loss, factor, full, squares, floor }
     }
 }
 
@@ -200,6 +207,25 @@ impl<T: Real> Noise<T> for LossScaled<T> {
             for (i, row) in out[..d * width].chunks_exact_mut(width).enumerate() {
                 row.copy_from_slice(slope);
                 scale(row, c * self.factor.variance(i));
+            }
+            Ok(())
+        })
+    }
+    fn squares_factor(&self, x: &[T], c: T, f: &mut [T], span: Span) -> Result<()> {
+        let Some(squares) = &self.squares else { return squares::factor(self, x, c, f, span) };
+        with_workspace(span.width, |scaled| {
+            self.loss.value(x, scaled, span)?;
+            dispatch(Spread {
+                coefficients: &[1.0],
+                floor: self.floor,
+                scale: T::from_f64(1.0),
+                rows: scaled,
+                width: span.width,
+            });
+            scale_square(scaled, c.to_f64());
+            for (row, entry) in f.chunks_exact_mut(span.width).zip(squares.as_slice()) {
+                row.copy_from_slice(scaled);
+                scale(row, *entry);
             }
             Ok(())
         })

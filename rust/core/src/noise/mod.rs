@@ -6,6 +6,7 @@ mod gaussian_inputs;
 mod gradient_noise;
 mod kind;
 mod loss_scaled;
+mod squares;
 mod stable;
 #[cfg(test)]
 mod tests;
@@ -89,6 +90,15 @@ pub trait Noise<T: Real>: Send + Sync {
             return Err(Error::missing("the jacobian of the noise"));
         }
         variances::variances_along(self, x, v, scale, out, span)
+    }
+    /// `out = scale · Q(x) db` with `Q Qᵀ = 2 Σ ∘ Σ`, entry by entry: the covariance of the squares of Gaussian noise. `db`
+    /// and `out` have `d` rows.
+    fn squares(&self, x: &[T], scale: T, db: &[T], out: &mut [T], span: Span) -> Result<()> {
+        squares::apply(self, x, scale, db, out, span)
+    }
+    /// `scale · Q(x)` of [`Noise::squares`]: `d·d` rows.
+    fn squares_factor(&self, x: &[T], scale: T, f: &mut [T], span: Span) -> Result<()> {
+        squares::factor(self, x, scale, f, span)
     }
     /// Whether it calls Python, and so must run on the calling thread.
     fn needs_calling_thread(&self) -> bool {

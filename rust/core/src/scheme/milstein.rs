@@ -89,6 +89,13 @@ impl<T: Real> GeneralMilstein<T> {
                 ),
             ));
         }
+        if areas && sde.n_wiener_b() > 0 {
+            return Err(Error::invalid(
+                "method",
+                "milstein has no Levy areas between the noise of the gradient and that of second moments, which do not \
+                 commute here; euler_maruyama needs none",
+            ));
+        }
         Ok(Self { sde, areas })
     }
 

@@ -2,3 +2,5 @@
 
 mod first;
 mod problem;
+mod reference;
+mod second;

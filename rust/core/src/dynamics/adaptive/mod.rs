@@ -7,6 +7,8 @@ mod constants;
 mod first;
 mod noise;
 mod preconditioner;
+mod second;
+mod stages;
 
 pub use constants::{Order, Ordering, Regime, Rule};
 
@@ -18,10 +20,12 @@ use crate::linalg::Matrix;
 use crate::loss::Loss;
 use crate::noise::{Factor, Noise, NoiseKind};
 use crate::rates::Rates;
+use crate::workspace::with_workspace;
 use constants::{Clock, Now};
 use first::{Constants, First, Kick};
-use noise::GradientNoise;
+use noise::{GradientNoise, Scales, each_column};
 use preconditioner::{Precondition, Quantity};
+use stages::Target;
 use std::sync::Arc;
 
 /// Hyperparameters, as rates of the continuous time.
@@ -60,6 +64,8 @@ pub struct Adaptive<T: Real> {
     noise: GradientNoise<T>,
     clock: Clock,
     kind: NoiseKind,
+    /// Where the preconditioner ends, in the unit that the equation is computed in.
+    floor: Vec<f64>,
     /// The factor of additive noise.
     constant: Option<Factor>,
 }
@@ -93,11 +99,23 @@ impl<T: Real> Adaptive<T> {
         if let Some(least) = model.floor.iter().find(|least| !(least.is_finite() && **least >= 0.0)) {
             return Err(Error::invalid("floor", format!("{least} is not a number from 0 on")));
         }
-        check_order(&model)?;
-        let clock = Clock::new(model.rule, model.tau, model.rates.clone(), model.eps)?;
+        check_order(&model, noise.as_ref())?;
+        // Order 1 is computed in the unit of the algorithm, the others in that of the regime.
+        let unit = match (model.regime, model.order) {
+            (Regime::BatchEquivalent, Order::Two | Order::Corrected) => model.lr,
+            _ => 1.0,
+        };
+        let clock = Clock::new(model.rule, model.tau, model.rates.clone(), unit * model.eps)?;
+        let floor = model.floor.iter().map(|least| unit * unit * least).collect();
         // A step of the algorithm moves by lr z with Cov z = Σ / B, and has the Wiener increment of the time τ:
         // z = S ΔW / sqrt(τ B).
-        let noise = GradientNoise::new(noise, (model.tau / model.batch_size).sqrt(), 1.0 / model.batch_size);
+        let step = match model.regime {
+            Regime::Ballistic => model.tau.sqrt(),
+            Regime::BatchEquivalent => model.lr,
+        };
+        let (variances, squares) = (unit * unit / model.batch_size, model.order != Order::One);
+        let scales = Scales { noise: step / model.batch_size.sqrt(), variances, squares: model.tau.sqrt() * variances };
+        let noise = GradientNoise::new(noise, scales, squares)?;
         let kind = kind(&model, noise.model.as_ref());
         let constant = match (kind, model.rule) {
             (NoiseKind::AdditiveFull, Rule::Adam { c1, .. }) => noise.constant().map(|factor| {
@@ -106,7 +124,7 @@ impl<T: Real> Adaptive<T> {
             }),
             _ => None,
         };
-        Ok(Self { model, loss, noise, clock, kind, constant })
+        Ok(Self { model, loss, noise, clock, kind, floor, constant })
     }
 
     /// Parameters.
@@ -150,7 +168,7 @@ impl<T: Real> Adaptive<T> {
     }
 
     fn first<'a>(&'a self, constants: Constants, variances: Quantity<'a, T>, g: &'a [T], width: usize) -> First<'a, T> {
-        First { constants, relative: self.clock.relative(), floor: &self.model.floor, variances, g, width }
+        First { constants, relative: self.clock.relative(), floor: &self.floor, variances, g, width }
     }
 
     /// Turns `z = R dw` in `z` into the noise of the state at order 1: `-Γ D z` of the parameters, or `c_1 z` of `m`.
@@ -163,31 +181,51 @@ impl<T: Real> Adaptive<T> {
             crate::elementwise::scale(out, c1);
         } else {
             let (scale, relative) = (-now.gamma / self.unit(), self.clock.relative());
-            let (floor, v, out) = (&self.model.floor, &x[len..], &mut out[..len]);
+            let (floor, v, out) = (&self.floor, &x[len..], &mut out[..len]);
             Precondition { scale, relative, floor, eps: now.eps, unit: 1.0, v, y: z, out, width }.apply();
         }
     }
 }
 
-fn check_order(model: &AdaptiveModel) -> Result<()> {
-    if model.order == Order::One {
-        return Ok(());
+fn check_order<T: Real>(model: &AdaptiveModel, noise: &dyn Noise<T>) -> Result<()> {
+    let refused = match (model.order, model.regime) {
+        (Order::One, _) => return Ok(()),
+        (Order::Two, Regime::BatchEquivalent) => Some(
+            "2 exists in the ballistic regime alone: in the batch-equivalent one no diffusion matches the joint third \
+             cumulant of a step. \"corrected\" matches means and covariances there",
+        ),
+        (Order::Corrected, Regime::Ballistic) => {
+            Some("\"corrected\" is for the batch-equivalent regime; in the ballistic one order 2 is exact")
+        }
+        _ if model.decay != 0.0 => Some("only order 1 is known with a decoupled decay"),
+        _ if model.lookahead => Some("only order 1 has a lookahead; of the others it is a part"),
+        _ => None,
+    };
+    if let Some(reason) = refused {
+        return Err(Error::invalid("order", reason));
     }
-    Err(Error::invalid("order", "only 1 is there"))
+    let varies = noise.constant().is_none() && noise.kind() != NoiseKind::None;
+    if varies && model.order == Order::Corrected {
+        return Err(Error::invalid("order", "\"corrected\" needs gradient noise of a constant covariance"));
+    }
+    if varies && !noise.has_variances_along() {
+        return Err(Error::missing("the jacobian of the noise"));
+    }
+    Ok(())
 }
 
 /// What is true of the noise. At order 1 that of Adam moves `m` alone, on which no coefficient depends, so it commutes;
-/// that of RMSprop moves `θ`, on which `S(θ)` may depend.
+/// that of RMSprop moves `θ`, on which `S(θ)` may depend. At order 2 that of Adam moves `m` and `v`, and depends on `θ`; all
+/// others move what they depend on.
 fn kind<T: Real>(model: &AdaptiveModel, noise: &dyn Noise<T>) -> NoiseKind {
-    let kind = noise.kind();
-    let one = noise.n_wiener() == 1;
-    match model.rule {
+    let (kind, constant) = (noise.kind(), noise.constant().is_some());
+    match (model.order, model.rule) {
         _ if kind == NoiseKind::None => NoiseKind::None,
-        Rule::Adam { .. } if noise.constant().is_some() => NoiseKind::AdditiveFull,
-        _ if one => NoiseKind::Scalar,
-        Rule::Adam { .. } => NoiseKind::Commutative,
-        Rule::RmsProp { .. } if noise.constant().is_some() || kind == NoiseKind::Diagonal => NoiseKind::Commutative,
-        Rule::RmsProp { .. } => NoiseKind::Full,
+        (Order::One, Rule::Adam { .. }) if constant => NoiseKind::AdditiveFull,
+        (Order::One, _) if noise.n_wiener() == 1 => NoiseKind::Scalar,
+        (Order::One, Rule::RmsProp { .. }) if constant || kind == NoiseKind::Diagonal => NoiseKind::Commutative,
+        (Order::One | Order::Two, Rule::Adam { .. }) => NoiseKind::Commutative,
+        _ => NoiseKind::Full,
     }
 }
 
@@ -196,7 +234,10 @@ impl<T: Real> Sde<T> for Adaptive<T> {
         self.first_v() + self.parameters()
     }
     fn n_wiener(&self) -> usize {
-        self.noise.model.n_wiener()
+        self.noise.model.n_wiener() + self.n_wiener_b()
+    }
+    fn n_wiener_b(&self) -> usize {
+        if self.model.order == Order::One || self.kind == NoiseKind::None { 0 } else { self.parameters() }
     }
     fn floor(&self) -> Option<Floor> {
         Some(Floor { first_row: self.first_v(), least: self.model.floor.clone() })
@@ -208,6 +249,9 @@ impl<T: Real> Sde<T> for Adaptive<T> {
         self.constant.as_ref()
     }
     fn drift(&self, t: f64, x: &[T], out: &mut [T], scratch: &mut [T], span: Span) -> Result<()> {
+        if self.model.order != Order::One {
+            return self.second(t, Target::Write(x, out), Some(1.0), None, span);
+        }
         let len = self.parameters() * span.width;
         let (g, rest) = scratch.split_at_mut(len);
         self.loss.grad(&x[..len], g, span)?;
@@ -217,6 +261,9 @@ impl<T: Real> Sde<T> for Adaptive<T> {
         Ok(())
     }
     fn noise(&self, t: f64, x: &[T], dw: &[T], out: &mut [T], scratch: &mut [T], span: Span) -> Result<()> {
+        if self.model.order != Order::One {
+            return self.second(t, Target::Write(x, out), None, Some(dw), span);
+        }
         let len = self.parameters() * span.width;
         let z = &mut scratch[..len];
         self.noise.apply(&x[..len], dw, z, span)?;
@@ -224,13 +271,18 @@ impl<T: Real> Sde<T> for Adaptive<T> {
         Ok(())
     }
     fn factor(&self, t: f64, x: &[T], f: &mut [T], span: Span) -> Result<()> {
-        let (now, width, m) = (self.clock.at(t), span.width, self.n_wiener());
-        let rows = self.dim();
-        crate::workspace::with_workspace(rows * width, |out| {
-            self.noise.columns(&x[..self.parameters() * width], span, |j, z| {
+        if self.model.order != Order::One {
+            return self.second_factor(t, x, f, span);
+        }
+        let (now, width, d, m) = (self.clock.at(t), span.width, self.parameters(), self.n_wiener());
+        with_workspace((d * m + d) * width + x.len(), |work| {
+            let (factor, rest) = work.split_at_mut(d * m * width);
+            let (column, out) = rest.split_at_mut(d * width);
+            self.noise.factor(&x[..d * width], factor, span)?;
+            each_column(factor, m, column, width, |j, z| {
                 self.spread(&now, x, z, out, width);
-                for (r, row) in out.chunks_exact(width).enumerate() {
-                    f[(r * m + j) * width..][..width].copy_from_slice(row);
+                for (i, row) in out.chunks_exact(width).enumerate() {
+                    f[(i * m + j) * width..][..width].copy_from_slice(row);
                 }
                 Ok(())
             })
@@ -240,11 +292,17 @@ impl<T: Real> Sde<T> for Adaptive<T> {
         true
     }
     fn euler_step_rows(&self) -> usize {
+        if self.model.order != Order::One {
+            return 0;
+        }
         let d = self.parameters();
         let kick = if self.kind == NoiseKind::None || self.noise.deviations().is_some() { 0 } else { d };
         d + self.noise.variance_rows() + kick
     }
     fn euler_step(&self, t: f64, h: f64, x: &mut [T], dw: &[T], scratch: &mut [T], span: Span) -> Result<()> {
+        if self.model.order != Order::One {
+            return self.second(t, Target::Advance(x), Some(h), Some(dw), span);
+        }
         let len = self.parameters() * span.width;
         let (g, rest) = scratch.split_at_mut(len);
         let (variances, z) = rest.split_at_mut(self.noise.variance_rows() * span.width);

@@ -1,4 +1,4 @@
-//! The gradient noise of an adaptive optimizer's equation, and the variances that its second moment follows.
+//! The noise of an adaptive optimizer's equation: of the gradient, of its square, and the variances that `v` follows.
 
 use super::preconditioner::Quantity;
 use crate::block::Span;
@@ -6,7 +6,7 @@ use crate::elementwise::{multiply, scale_rows};
 use crate::error::Result;
 use crate::lanes::Real;
 use crate::linalg::Dense;
-use crate::noise::{Factor, Noise, NoiseKind};
+use crate::noise::{Factor, Noise, NoiseKind, spread_diagonal};
 use crate::workspace::with_workspace;
 use std::sync::Arc;
 
@@ -14,36 +14,93 @@ use std::sync::Arc;
 enum Shape<T: Real> {
     None,
     Deviations(Vec<f64>),
-    Constant(Dense<T>),
+    Constant(Factor, Dense<T>),
     Diagonal,
     Full,
 }
 
-/// `R(x) = scale · S(x)`, and `s(x)`, the diagonal of `variance_scale · Σ(x)`.
+impl<T: Real> Shape<T> {
+    fn new(constant: Option<Factor>, kind: NoiseKind) -> Self {
+        match (constant, kind) {
+            (_, NoiseKind::None) => Shape::None,
+            (Some(Factor::Diagonal(s)), _) => Shape::Deviations(s),
+            (Some(factor), _) => {
+                let dense = Dense::lower(&factor.dense());
+                Shape::Constant(factor, dense)
+            }
+            (None, kind) if kind.is_diagonal() => Shape::Diagonal,
+            _ => Shape::Full,
+        }
+    }
+
+    /// Writes the `rows × columns` factor if it is constant; false if it is not.
+    fn write(&self, columns: usize, f: &mut [T], width: usize) -> bool {
+        let entry = |i: usize, j: usize| match self {
+            Shape::Deviations(s) => Some(if i == j { s[i] } else { 0.0 }),
+            Shape::Constant(factor, _) => Some(factor.entry(i, j)),
+            Shape::None => Some(0.0),
+            Shape::Diagonal | Shape::Full => None,
+        };
+        for (r, row) in f.chunks_exact_mut(width).enumerate() {
+            let Some(entry) = entry(r / columns, r % columns) else { return false };
+            row.fill(T::from_f64(entry));
+        }
+        true
+    }
+
+    /// `out = F dw` if the factor is constant; false if it is not.
+    fn apply(&self, dw: &[T], out: &mut [T], span: Span) -> Result<bool> {
+        match self {
+            Shape::None => out.fill(T::default()),
+            Shape::Deviations(s) => {
+                out.copy_from_slice(dw);
+                scale_rows(out, s, span.width);
+            }
+            Shape::Constant(_, dense) => dense.apply(dw, out, span)?,
+            Shape::Diagonal | Shape::Full => return Ok(false),
+        }
+        Ok(true)
+    }
+}
+
+/// What multiplies the noise of one example.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Scales {
+    /// Its factor `S`.
+    pub noise: f64,
+    /// Its variances.
+    pub variances: f64,
+    /// The factor of its squares.
+    pub squares: f64,
+}
+
+/// `R(x)`, `s(x)` and `Q(x)`, scaled.
 pub(super) struct GradientNoise<T: Real> {
     pub model: Arc<dyn Noise<T>>,
-    scale: f64,
-    variance_scale: f64,
+    scales: Scales,
     shape: Shape<T>,
+    /// Of the squares; None where the equation has no noise of theirs.
+    squares: Option<Shape<T>>,
     /// The variances where they are constant.
     variances: Option<Vec<f64>>,
 }
 
 impl<T: Real> GradientNoise<T> {
-    pub fn new(model: Arc<dyn Noise<T>>, scale: f64, variance_scale: f64) -> Self {
-        let shape = match (model.constant(), model.kind()) {
-            (_, NoiseKind::None) => Shape::None,
-            (Some(Factor::Diagonal(s)), _) => Shape::Deviations(s.iter().map(|s| scale * s).collect()),
-            (Some(Factor::Lower(l)), _) => Shape::Constant(Dense::lower(&l.scaled(scale))),
-            (None, kind) if kind.is_diagonal() => Shape::Diagonal,
-            _ => Shape::Full,
+    pub fn new(model: Arc<dyn Noise<T>>, scales: Scales, squares: bool) -> Result<Self> {
+        let (constant, kind) = (model.constant(), model.kind());
+        let variances = match constant {
+            _ if kind == NoiseKind::None => Some(vec![0.0; model.dim()]),
+            Some(factor) => Some((0..factor.dim()).map(|i| scales.variances * factor.variance(i)).collect()),
+            None => None,
         };
-        let variances = match (model.constant(), model.kind()) {
-            (_, NoiseKind::None) => Some(vec![0.0; model.dim()]),
-            (Some(factor), _) => Some((0..factor.dim()).map(|i| variance_scale * factor.variance(i)).collect()),
-            _ => None,
+        let squares = if squares {
+            let constant = constant.map(Factor::of_squares).transpose()?;
+            Some(Shape::new(constant.map(|factor| factor.scaled(scales.squares)), kind))
+        } else {
+            None
         };
-        Self { model, scale, variance_scale, shape, variances }
+        let shape = Shape::new(constant.map(|factor| factor.scaled(scales.noise)), kind);
+        Ok(Self { model, scales, shape, squares, variances })
     }
 
     /// Whether it does not depend on the state.
@@ -51,9 +108,9 @@ impl<T: Real> GradientNoise<T> {
         self.variances.is_some()
     }
 
-    /// The factor, where it is constant.
+    /// The factor `R`, where it is constant.
     pub fn constant(&self) -> Option<Factor> {
-        self.model.constant().map(|factor| factor.scaled(self.scale))
+        self.model.constant().map(|factor| factor.scaled(self.scales.noise))
     }
 
     /// The constant deviations of diagonal noise.
@@ -74,59 +131,76 @@ impl<T: Real> GradientNoise<T> {
         match &self.variances {
             Some(variances) => Ok(Quantity::Constant(variances)),
             None => {
-                self.model.variances(x, self.variance_scale, rows, span)?;
+                self.model.variances(x, self.scales.variances, rows, span)?;
                 Ok(Quantity::Rows(rows))
             }
         }
     }
 
-    /// `out = R(x) dw`, `d` rows.
-    pub fn apply(&self, x: &[T], dw: &[T], out: &mut [T], span: Span) -> Result<()> {
-        let scale = T::from_f64(self.scale);
-        match &self.shape {
-            Shape::None => out.fill(T::default()),
-            Shape::Deviations(s) => {
-                out.copy_from_slice(dw);
-                scale_rows(out, s, span.width);
-            }
-            Shape::Constant(factor) => factor.apply(dw, out, span)?,
-            Shape::Diagonal => {
-                self.model.diagonal(x, scale, out, span)?;
-                multiply(out, dw);
-            }
-            Shape::Full => {
-                let rows = self.model.dim() * self.model.n_wiener();
-                with_workspace(rows * span.width, |work| self.model.apply(x, scale, dw, out, work, span))?;
-            }
-        }
-        Ok(())
+    /// `out = J(x) w`, the derivative of `s` along `w`.
+    pub fn variances_along(&self, x: &[T], w: &[T], out: &mut [T], span: Span) -> Result<()> {
+        self.model.variances_along(x, w, self.scales.variances, out, span)
     }
 
-    /// Column `j` of `R(x)` for every `j`, given to `column(j, rows)`.
-    pub fn columns(&self, x: &[T], span: Span, mut column: impl FnMut(usize, &[T]) -> Result<()>) -> Result<()> {
-        let (d, m, width) = (self.model.dim(), self.model.n_wiener(), span.width);
-        with_workspace((d * m + d) * width, |work| {
-            let (factor, rows) = work.split_at_mut(d * m * width);
-            match (self.model.constant(), self.model.kind()) {
-                (_, NoiseKind::None) => return Ok(()),
-                (Some(constant), _) => {
-                    for (r, row) in factor.chunks_exact_mut(width).enumerate() {
-                        row.fill(T::from_f64(self.scale * constant.entry(r / m, r % m)));
-                    }
-                }
-                (None, kind) if kind.is_diagonal() => {
-                    self.model.diagonal(x, T::from_f64(self.scale), &mut factor[..d * width], span)?;
-                    crate::noise::spread_diagonal(factor, d, width);
-                }
-                _ => self.model.factor(x, T::from_f64(self.scale), factor, span)?,
-            }
-            for j in 0..m {
-                for (i, row) in rows.chunks_exact_mut(width).enumerate() {
-                    row.copy_from_slice(&factor[(i * m + j) * width..][..width]);
-                }
-                column(j, rows)?;
-            }
-            Ok(())
-        })
+    /// `out = R(x) dw`, `d` rows.
+    pub fn apply(&self, x: &[T], dw: &[T], out: &mut [T], span: Span) -> Result<()> {
+        if self.shape.apply(dw, out, span)? {
+            return Ok(());
+        }
+        let scale = T::from_f64(self.scales.noise);
+        if matches!(self.shape, Shape::Diagonal) {
+            self.model.diagonal(x, scale, out, span)?;
+            multiply(out, dw);
+            return Ok(());
+        }
+        let rows = self.model.dim() * self.model.n_wiener();
+        with_workspace(rows * span.width, |work| self.model.apply(x, scale, dw, out, work, span))
     }
+
+    /// `out = Q(x) db`, `d` rows.
+    pub fn apply_squares(&self, x: &[T], db: &[T], out: &mut [T], span: Span) -> Result<()> {
+        match &self.squares {
+            Some(squares) if squares.apply(db, out, span)? => Ok(()),
+            _ => self.model.squares(x, T::from_f64(self.scales.squares), db, out, span),
+        }
+    }
+
+    /// `R(x)`, `d·m` rows.
+    pub fn factor(&self, x: &[T], f: &mut [T], span: Span) -> Result<()> {
+        if self.shape.write(self.model.n_wiener(), f, span.width) {
+            return Ok(());
+        }
+        let (d, scale) = (self.model.dim(), T::from_f64(self.scales.noise));
+        if matches!(self.shape, Shape::Diagonal) {
+            self.model.diagonal(x, scale, &mut f[..d * span.width], span)?;
+            spread_diagonal(f, d, span.width);
+            return Ok(());
+        }
+        self.model.factor(x, scale, f, span)
+    }
+
+    /// `Q(x)`, `d·d` rows.
+    pub fn squares_factor(&self, x: &[T], f: &mut [T], span: Span) -> Result<()> {
+        match &self.squares {
+            Some(squares) if squares.write(self.model.dim(), f, span.width) => Ok(()),
+            _ => self.model.squares_factor(x, T::from_f64(self.scales.squares), f, span),
+        }
+    }
+}
+
+/// Gives every column of a factor of `d` times `columns` rows to `use_column(j, rows)`; `rows` holds `d` rows.
+pub(super) fn each_column<T: Real>(
+    f: &[T],
+    columns: usize,
+    rows: &mut [T],
+    width: usize,
+    mut use_column: impl FnMut(usize, &[T]) -> Result<()>,
+) -> Result<()> {
+    for j in 0..columns {
+        for (i, row) in rows.chunks_exact_mut(width).enumerate() {
+            row.copy_from_slice(&f[(i * columns + j) * width..][..width]);
+        }
+        use_column(j, rows)?;
+    }
+    Ok(())
 }

@@ -1,0 +1,171 @@
+//! What the equations of order 2 need at a point, gathered before their kernel runs.
+
+use super::noise::each_column;
+use super::preconditioner::Precondition;
+use super::second::{Constants, Kick, Second, Slopes};
+use super::{Adaptive, Ordering, Regime};
+use crate::block::Span;
+use crate::elementwise::add_scaled;
+use crate::error::Result;
+use crate::lanes::Real;
+use crate::noise::NoiseKind;
+use crate::workspace::with_workspace;
+
+/// Where the result goes.
+pub(super) enum Target<'a, T> {
+    /// Into rows of their own.
+    Write(&'a [T], &'a mut [T]),
+    /// Onto the state.
+    Advance(&'a mut [T]),
+}
+
+/// Takes the first `len` numbers off `rest`.
+fn take<'a, T>(rest: &mut &'a mut [T], len: usize) -> &'a mut [T] {
+    let (rows, after) = std::mem::take(rest).split_at_mut(len);
+    *rest = after;
+    rows
+}
+
+impl<T: Real> Adaptive<T> {
+    fn second_constants(&self, t: f64) -> Constants {
+        let (first, second) = self.averages();
+        Constants {
+            now: self.clock.at(t),
+            tau: self.model.tau,
+            first,
+            second,
+            fresh: self.model.ordering == Ordering::Fresh,
+            ballistic: self.model.regime == Regime::Ballistic,
+            unit: self.unit() * self.unit(),
+        }
+    }
+
+    /// `out = Γ D y`.
+    fn precondition(&self, constants: &Constants, x: &[T], y: &[T], out: &mut [T], span: Span) {
+        let v = &x[self.first_v() * span.width..];
+        let (now, unit, relative, floor) = (constants.now, constants.unit, self.clock.relative(), &self.floor);
+        Precondition { scale: now.gamma, relative, floor, eps: now.eps, unit, v, y, out, width: span.width }.apply();
+    }
+
+    /// Whether the noise of the parameters is of order 0, so that it has the corrections of the gradient.
+    fn corrects_noise(&self) -> bool {
+        self.model.regime == Regime::BatchEquivalent && self.averages().0.is_none() && self.kind != NoiseKind::None
+    }
+
+    /// `out_i = Σ_jk (Γ D Σ Γ D)_jk ∂_i∂_j∂_k f`.
+    fn third(&self, constants: &Constants, x: &[T], out: &mut [T], span: Span) -> Result<()> {
+        let (d, m, width) = (self.parameters(), self.noise.model.n_wiener(), span.width);
+        let len = d * width;
+        out.fill(T::default());
+        with_workspace(d * m * width + 3 * len, |mut rest| {
+            let [f, column] = [d * m * width, len].map(|len| take(&mut rest, len));
+            let [y, along] = [len, len].map(|len| take(&mut rest, len));
+            self.noise.factor(&x[..len], f, span)?;
+            each_column(f, m, column, width, |_, z| {
+                self.precondition(constants, x, z, y, span);
+                self.loss.third_along(&x[..len], y, along, span)?;
+                add_scaled(out, along, 1.0);
+                Ok(())
+            })
+        })
+    }
+
+    /// Drift, where it is multiplied by something, and noise, where there are increments.
+    pub(super) fn second(
+        &self,
+        t: f64,
+        target: Target<'_, T>,
+        drift: Option<f64>,
+        dw: Option<&[T]>,
+        span: Span,
+    ) -> Result<()> {
+        let len = self.parameters() * span.width;
+        let constants = self.second_constants(t);
+        let (corrects_noise, varies) = (self.corrects_noise(), !self.noise.is_constant());
+        let dw = dw.filter(|_| self.kind != NoiseKind::None);
+        with_workspace(9 * len, |mut rest| {
+            let x: &[T] = match &target {
+                Target::Write(x, _) => x,
+                Target::Advance(x) => x,
+            };
+            let theta = &x[..len];
+            let [g, s, w, hw] = [len; 4].map(|len| take(&mut rest, len));
+            let [jw, third, z, q, hz] = [len; 5].map(|len| take(&mut rest, len));
+            self.loss.grad(theta, g, span)?;
+            let variances = self.noise.variances(theta, s, span)?;
+            let slopes = match drift {
+                None => None,
+                Some(times) => {
+                    let direction = if constants.first.is_some() { &x[len..2 * len] } else { &*g };
+                    self.precondition(&constants, x, direction, w, span);
+                    self.loss.hess_vec(theta, w, hw, span)?;
+                    if varies {
+                        self.noise.variances_along(theta, w, jw, span)?;
+                    }
+                    if corrects_noise {
+                        self.third(&constants, x, third, span)?;
+                    }
+                    Some((Slopes { hw, jw: varies.then_some(&*jw), third: corrects_noise.then_some(&*third) }, times))
+                }
+            };
+            let kick = match dw {
+                None => None,
+                Some(dw) => {
+                    let (dw, db) = dw.split_at(dw.len() - len);
+                    self.noise.apply(theta, dw, z, span)?;
+                    self.noise.apply_squares(theta, db, q, span)?;
+                    if corrects_noise {
+                        self.precondition(&constants, x, z, w, span);
+                        self.loss.hess_vec(theta, w, hz, span)?;
+                    }
+                    Some(Kick { z, q, hz: corrects_noise.then_some(&*hz) })
+                }
+            };
+            let (relative, floor, width) = (self.clock.relative(), &*self.floor, span.width);
+            let second = Second { constants, relative, floor, variances, g, drift: slopes, kick, width };
+            match target {
+                Target::Write(x, out) => second.write(x, out),
+                Target::Advance(x) => second.advance(x),
+            }
+            Ok(())
+        })
+    }
+
+    /// The factor of an equation with noise, column by column: those of the gradient's, then those of its square's.
+    pub(super) fn second_factor(&self, t: f64, x: &[T], f: &mut [T], span: Span) -> Result<()> {
+        let (d, m, width) = (self.parameters(), self.noise.model.n_wiener(), span.width);
+        let (len, state) = (d * width, x.len());
+        let constants = self.second_constants(t);
+        let columns = m + d;
+        with_workspace(d * m.max(d) * width + 6 * len + state, |mut rest| {
+            let [factor, out] = [d * m.max(d) * width, state].map(|len| take(&mut rest, len));
+            let [g, s, column, zero, y, hz] = [len; 6].map(|len| take(&mut rest, len));
+            let theta = &x[..len];
+            zero.fill(T::default());
+            self.loss.grad(theta, g, span)?;
+            let variances = self.noise.variances(theta, s, span)?;
+            let mut write = |j: usize, kick: Kick<'_, T>| {
+                let (relative, floor) = (self.clock.relative(), &*self.floor);
+                let second = Second { constants, relative, floor, variances, g, drift: None, kick: Some(kick), width };
+                second.write(x, out);
+                for (i, row) in out.chunks_exact(width).enumerate() {
+                    f[(i * columns + j) * width..][..width].copy_from_slice(row);
+                }
+            };
+            self.noise.factor(theta, &mut factor[..d * m * width], span)?;
+            each_column(factor, m, column, width, |j, z| {
+                if self.corrects_noise() {
+                    self.precondition(&constants, x, z, y, span);
+                    self.loss.hess_vec(theta, y, hz, span)?;
+                }
+                write(j, Kick { z, q: zero, hz: self.corrects_noise().then_some(&*hz) });
+                Ok(())
+            })?;
+            self.noise.squares_factor(theta, &mut factor[..d * d * width], span)?;
+            each_column(factor, d, column, width, |j, q| {
+                write(m + j, Kick { z: zero, q, hz: None });
+                Ok(())
+            })
+        })
+    }
+}
