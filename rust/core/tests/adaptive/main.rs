@@ -1,6 +1,8 @@
 //! The equations of RMSprop and Adam against the oracles of specifications 4 and 11.
 
 mod first;
+mod ode;
+mod one_step;
 mod problem;
 mod reference;
 mod second;

@@ -10,16 +10,17 @@ use optsde_core::noise::{Factor, Gaussian, Noise, NoiseKind, Zero};
 use optsde_core::rates::{Rates, Schedule};
 use std::sync::Arc;
 
-/// `½ θᵀ A θ + (q/4)(θ_1⁴ + θ_2⁴) + p θ_1² θ_2 + (r/2) θ_1² θ_2²`.
+/// `½ θᵀ A θ + (q/4)(θ_1⁴ + θ_2⁴) + p θ_1² θ_2 + (r/2) θ_1² θ_2² + (first/4) θ_1⁴`.
 #[derive(Clone, Copy, Debug)]
 pub struct Well {
     pub a: [[f64; 2]; 2],
     pub q: f64,
     pub p: f64,
     pub r: f64,
+    pub first: f64,
 }
 
-pub const ORACLE: Well = Well { a: [[1.2, 0.4], [0.4, 0.8]], q: 0.10, p: 0.15, r: 0.0 };
+pub const ORACLE: Well = Well { a: [[1.2, 0.4], [0.4, 0.8]], q: 0.10, p: 0.15, r: 0.0, first: 0.0 };
 
 impl Formula for Well {
     fn dim(&self) -> usize {
@@ -31,14 +32,21 @@ impl Formula for Well {
         let c = N::constant;
         let square = c(0.5 * self.a[0][0]) * x * x + c(self.a[0][1]) * x * y + c(0.5 * self.a[1][1]) * y * y;
         let quartic = c(0.25 * self.q) * (x * x * x * x + y * y * y * y) + c(0.5 * self.r) * x * x * y * y;
-        square + quartic + c(self.p) * x * x * y
+        square + quartic + c(self.p) * x * x * y + c(0.25 * self.first) * x * x * x * x
     }
     #[inline(always)]
     fn grad<N: Number>(&self, x: &impl Fn(usize) -> N, out: &mut impl FnMut(usize, N)) {
         let (x, y) = (x(0), x(1));
         let c = N::constant;
         let quartic = |x: N, y: N| c(self.q) * x * x * x + c(self.r) * x * y * y;
-        out(0, c(self.a[0][0]) * x + c(self.a[0][1]) * y + quartic(x, y) + c(2.0 * self.p) * x * y);
+        out(
+            0,
+            c(self.a[0][0]) * x
+                + c(self.a[0][1]) * y
+                + quartic(x, y)
+                + c(2.0 * self.p) * x * y
+                + c(self.first) * x * x * x,
+        );
         out(1, c(self.a[0][1]) * x + c(self.a[1][1]) * y + quartic(y, x) + c(self.p) * x * x);
     }
 }
