@@ -1,12 +1,13 @@
 //! The time loop allocates nothing: a run of many steps makes as many allocations as a run of few.
 
-use optsde_core::dynamics::{GradientFlow, GradientSde, Sde};
+use optsde_core::dynamics::{Adaptive, AdaptiveModel, GradientFlow, GradientSde, Order, Regime, Rule, Sde};
 use optsde_core::ensemble::{Control, Initial, Plan, Start, run};
 use optsde_core::error::{Error, Result};
 use optsde_core::linalg::Matrix;
 use optsde_core::loss::{DoubleWell, Loss, Quadratic, Rastrigin, Rosenbrock};
 use optsde_core::noise::{AffineDiagonal, Factor, Gaussian, LossScaled, Noise, Zero};
 use optsde_core::observe::{Moments, Observer, Snapshots};
+use optsde_core::rates::{Rates, Schedule};
 use optsde_core::scheme::{METHODS, stepper};
 use optsde_core::wiener::{Element, Grid, Increments};
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -92,8 +93,38 @@ fn equations<T: Element>() -> Result<Vec<Arc<dyn Sde<T>>>> {
             Arc::new(LossScaled::new(loss.clone(), diagonal, 1.0)),
         ];
         for noise in noises {
+            for model in adaptive_models()? {
+                if let Ok(sde) = Adaptive::new(model, loss.clone(), noise.clone()) {
+                    list.push(Arc::new(sde)); // what has no order 2 says so
+                }
+            }
             list.push(Arc::new(GradientSde::new(loss.clone(), noise, -0.1, None, quadratic.clone())));
         }
+    }
+    Ok(list)
+}
+
+/// Equations of RMSprop and Adam, each of all orders.
+fn adaptive_models() -> Result<Vec<AdaptiveModel>> {
+    let adam = Rule::Adam { c1: 20.0, c2: 5.0, correction: Some([1.0, 1.0]) };
+    let mut list = vec![];
+    for (rule, order) in [(adam, Order::One), (adam, Order::Two), (Rule::RmsProp { c: 5.0 }, Order::Corrected)] {
+        let regime = if order == Order::Corrected { Regime::BatchEquivalent } else { Regime::Ballistic };
+        let (tau, lr) = (1e-4, 1.0);
+        list.push(AdaptiveModel {
+            regime,
+            tau,
+            lr,
+            rates: Rates::new(Some(vec![1.0, 0.5]), Schedule::Constant, tau)?,
+            rule,
+            eps: 0.1,
+            decay: 0.0,
+            ordering: optsde_core::dynamics::Ordering::Fresh,
+            order,
+            lookahead: false,
+            floor: vec![0.1; 2],
+            batch_size: 1.0,
+        });
     }
     Ok(list)
 }
@@ -103,6 +134,9 @@ fn no_allocation_per_step<T: Element>() -> Result<()> {
         for method in METHODS.iter().filter(|m| m.noise_kinds.contains(&sde.kind())) {
             if method.name == "ornstein_uhlenbeck" && sde.linear().is_none() {
                 continue; // it takes linear drifts only
+            }
+            if method.name == "milstein" && sde.n_wiener_b() > 0 && !sde.kind().is_commutative() {
+                continue; // nobody draws the areas of two groups
             }
             for (cells, increments) in [
                 (1, Increments::Gaussian),

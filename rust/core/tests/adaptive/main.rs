@@ -3,6 +3,7 @@
 mod first;
 mod ode;
 mod one_step;
+mod pieces;
 mod problem;
 mod reference;
 mod second;
