@@ -70,6 +70,11 @@ pub trait Loss<T: Real>: Send + Sync {
         Err(Error::missing("the third derivative of the loss"))
     }
 
+    /// Whether third derivatives are 0.
+    fn is_quadratic(&self) -> bool {
+        false
+    }
+
     /// Whether it has [`Loss::euler`].
     fn has_euler(&self) -> bool {
         false

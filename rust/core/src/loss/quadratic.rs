@@ -131,6 +131,10 @@ impl<T: Real> Loss<T> for Quadratic<T> {
         }
     }
 
+    fn is_quadratic(&self) -> bool {
+        true
+    }
+
     fn third_along(&self, _x: &[T], _v: &[T], out: &mut [T], span: Span) -> Result<()> {
         let rows = Quadratic::dim(self);
         span.check(out, rows, "out")?;

@@ -102,10 +102,11 @@ impl<T: Real> Adaptive<T> {
                     if varies {
                         self.noise.variances_along(theta, w, jw, span)?;
                     }
-                    if corrects_noise {
+                    let bends = corrects_noise && !self.loss.is_quadratic();
+                    if bends {
                         self.third(&constants, x, third, span)?;
                     }
-                    Some((Slopes { hw, jw: varies.then_some(&*jw), third: corrects_noise.then_some(&*third) }, times))
+                    Some((Slopes { hw, jw: varies.then_some(&*jw), third: bends.then_some(&*third) }, times))
                 }
             };
             let kick = match dw {
