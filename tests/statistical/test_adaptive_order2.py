@@ -1,7 +1,6 @@
-"""RMSprop and Adam, orders 1 and 2: coefficients at a point, one-step moments, equations without noise, closed moments.
+"""RMSprop and Adam, orders 1 and 2: coefficients at a point, one-step moments, runs without noise.
 
-The problem of the pointwise numbers: f = theta' A theta / 2 + q/4 (theta1⁴ + theta2⁴) + p theta1² theta2 with noise
-Sigma = S0 + 0.1 theta theta'. In the batch-equivalent regime v of the formulas is lr² times the library's.
+The problem of the pointwise numbers is that of ``adaptive_problem``.
 """
 
 import closed_moments as closed
@@ -9,13 +8,29 @@ import numpy as np
 import optsde
 import pytest
 import reference_optimizers as reference
+from adaptive_problem import (
+    C1,
+    C2,
+    EPS,
+    NAMES,
+    ORDERINGS,
+    REGIMES,
+    S0,
+    TAU,
+    C,
+    T,
+    adam_gain,
+    corrected,
+    grad,
+    optimizer,
+    problem,
+    sigma,
+    small,
+)
 from one_step import assert_bounded, chain_moments, defects, normal_nodes
 from optimizer_numbers import (
     ADAM_BALLISTIC,
     ADAM_BATCH,
-    ADAM_POWERS,
-    CLOSED_ADAM,
-    CLOSED_RMSPROP,
     FACTOR_DEFECT,
     POINT,
     QUIET_ADAM,
@@ -24,91 +39,8 @@ from optimizer_numbers import (
     RMSPROP_BALLISTIC,
     RMSPROP_BATCH,
     RMSPROP_BATCH_CONSTANT,
-    RMSPROP_POWERS,
 )
-from optimizer_tools import algorithm, coefficients, euler, noise_covariance
-from problems import assert_agrees, mean_and_error
-
-TAU, C, C1, C2, EPS, T = 0.125, 0.8, 1.5, 0.8, 0.05, 1.0
-A = np.array([[1.2, 0.4], [0.4, 0.8]])
-Q, P = 0.1, 0.15
-S0 = np.array([[0.30, 0.08], [0.08, 0.20]])
-NAMES = {"RMSprop": ("theta", "v"), "Adam": ("theta", "m", "v")}
-REGIMES = ("ballistic", "batch_equivalent")
-ORDERINGS = ("lagged", "fresh")
-
-
-def grad(x):
-    linear = np.einsum("ij,...j->...i", A, x)
-    mixed = np.stack([2 * P * x[..., 0] * x[..., 1], P * x[..., 0] ** 2], axis=-1)
-    return linear + Q * x**3 + mixed
-
-
-def hessian(x):
-    h = np.empty((*x.shape, 2))
-    h[..., 0, 0] = A[0, 0] + 3 * Q * x[..., 0] ** 2 + 2 * P * x[..., 1]
-    h[..., 1, 1] = A[1, 1] + 3 * Q * x[..., 1] ** 2
-    h[..., 0, 1] = h[..., 1, 0] = A[0, 1] + 2 * P * x[..., 0]
-    return h
-
-
-def third(x, s):
-    s = np.broadcast_to(s, (*x.shape, 2))
-    out = 6 * Q * x * np.einsum("...ii->...i", s)
-    out[..., 0] += 2 * P * (s[..., 0, 1] + s[..., 1, 0])
-    out[..., 1] += 2 * P * s[..., 0, 0]
-    return out
-
-
-def value(x):
-    quadratic = 0.5 * np.einsum("...i,ij,...j->...", x, A, x)
-    return quadratic + Q / 4 * (x**4).sum(axis=-1) + P * x[..., 0] ** 2 * x[..., 1]
-
-
-def sigma(x, constant=False):
-    return S0 if constant else S0 + 0.1 * np.einsum("...i,...j->...ij", x, x)
-
-
-def problem(variance, noise):
-    """``noise``: "theta" (depends on it), "constant", "none"; multiplied by ``variance``."""
-    loss = optsde.losses.Function(grad, dim=2, value=value, hessian=hessian, third=third)
-    if noise == "none":
-        return optsde.Problem(loss, optsde.noise.Zero())
-    if noise == "constant":
-        return optsde.Problem(loss, optsde.noise.Gaussian(variance * S0))
-    root = np.linalg.cholesky(S0)
-
-    def factor(x):
-        # Σ = R Rᵀ + 0.1 θ θᵀ: the columns of R and sqrt(0.1) θ.
-        own = np.broadcast_to(root, (len(x), 2, 2))
-        return np.sqrt(variance) * np.concatenate([own, np.sqrt(0.1) * np.asarray(x)[:, :, None]], axis=2)
-
-    def jacobian(x):
-        out = np.zeros((len(x), 2, 3, 2))
-        out[:, 0, 2, 0] = out[:, 1, 2, 1] = np.sqrt(0.1 * variance)
-        return out
-
-    return optsde.Problem(loss, optsde.noise.Function(factor, kind="full", n_wiener=3, jacobian=jacobian))
-
-
-def small(regime, tau):
-    """The rate of a clock, and what divides the formulas' eps (its square: noise variance and v) into the library's."""
-    if regime == "ballistic":
-        return tau, 1.0
-    return np.sqrt(tau), np.sqrt(tau)
-
-
-def optimizer(name, regime, ordering, tau=TAU, eps=EPS, c=(C1, C2), bias_correction=True):
-    lr, unit = small(regime, tau)
-    if name == "RMSprop":
-        return optsde.RMSprop(lr, alpha=1 - C * tau, eps=eps / unit, ordering=ordering)
-    betas = tuple(1 - rate * tau for rate in c)
-    return optsde.Adam(lr, betas=betas, eps=eps / unit, bias_correction=bias_correction, ordering=ordering)
-
-
-def corrected(opt, prob, regime):
-    """The model of order 2, or what there is of it in the batch-equivalent regime."""
-    return opt.sde(prob, order=2 if regime == "ballistic" else "corrected", regime=regime)
+from optimizer_tools import algorithm, coefficients, finals, noise_covariance
 
 
 def in_formula_units(drift, factor, names, regime, tau):
@@ -280,17 +212,6 @@ def test_factor_of_the_corrected_equation(name):
     assert defect == pytest.approx(FACTOR_DEFECT[name], rel=0.02)
 
 
-def adam_gain(tau, offsets, c=(C1, C2)):
-    """Gamma(t) and its derivative."""
-    first, second = closed.corrections(c[0], tau, offsets[0]), closed.corrections(c[1], tau, offsets[1])
-
-    def gain(t):
-        (a, da), (b, db) = first(t), second(t)
-        return np.sqrt(b) / a, db / (2 * np.sqrt(b) * a) - np.sqrt(b) * da / a**2
-
-    return gain
-
-
 # Largest allowed defects by tau³ of mean and second moment (for a factor M, whose M Mᵀ has a term of tau²: 0.5 more).
 BOUNDS = {
     ("RMSprop", "ballistic", "lagged"): (1e-5, 1e-5),
@@ -407,7 +328,7 @@ def test_without_noise(name, ordering):
     np.testing.assert_allclose(found[0], discrete, rtol=0, atol=1.1e-8)
     for dynamics in (opt.sde(prob, order=2), opt.flow(prob, order=2)):
         ens = optsde.simulate(dynamics, start, t0=t0, steps=32, substeps=16, method="rk4", observe=optsde.Final())
-        found = np.concatenate([ens.final, *(ens.state[key].final for key in NAMES[name][1:])], axis=1)
+        found = finals(ens, NAMES[name])
         np.testing.assert_allclose(found[0], equation, rtol=0, atol=1e-7)
 
 
@@ -425,7 +346,7 @@ def test_errors_without_noise_have_their_orders(name, ordering):
         for order in (1, 2):
             dynamics = opt.flow(prob, order=order)
             ens = optsde.simulate(dynamics, start, t0=t0, steps=steps, substeps=2, method="rk4", observe=optsde.Final())
-            found = np.concatenate([ens.final, *(ens.state[key].final for key in NAMES[name][1:])], axis=1)
+            found = finals(ens, NAMES[name])
             row.append(np.abs(found[0] - exact).max())
         errors.append(row)
     slopes = np.log2(np.divide(*errors))
@@ -461,168 +382,6 @@ def test_another_loss_without_noise(name):
     discrete, equation = QUIET_ADAM if name == "Adam" else QUIET_RMSPROP
     np.testing.assert_allclose(algorithm(opt.discrete(prob), start, t0=t0, steps=steps)[0], discrete, atol=1.1e-8)
     ens = optsde.simulate(opt.sde(prob, order=2), start, t0=t0, steps=steps, method="rk4", observe=optsde.Final())
-    found = np.concatenate([ens.final, *(ens.state[key].final for key in NAMES[name][1:])], axis=1)
+    found = finals(ens, NAMES[name])
     # Adam's number is for another form of the equation, equal to order 2 (its gammas have no offsets).
     np.testing.assert_allclose(found[0], equation, rtol=0, atol=1.1e-8 if name == "RMSprop" else 8e-6)
-
-
-# Closed moments: h = 0.9, variance 0.5; D = 1/eps for small theta, m and noise, here 10/9.
-H, S, SMALL = 0.9, 0.5, closed.SMALL
-N = 400_000
-
-
-def table_parts(regime):
-    """The published set-up of Adam's closed moments, D = 1/(0.8 + 0.1 sqrt(gamma2)), offsets (2, 1)."""
-    second = closed.corrections(C2, TAU, 1)
-
-    def precondition(t):
-        b, db = second(t)
-        d = 1 / (0.8 + 0.1 * np.sqrt(b))
-        return d, -0.1 * db / (2 * np.sqrt(b)) * d**2
-
-    return closed.Adam(H, S, C1, C2, TAU, regime, precondition, adam_gain(TAU, (2, 1)))
-
-
-@pytest.mark.parametrize("regime", REGIMES)
-def test_closed_moments_reproduce_the_published_numbers(regime):
-    batch = regime == "batch_equivalent"
-    model, table = closed.RMSprop(H, S, 10 / 9, C, TAU, regime), CLOSED_RMSPROP[regime]
-    start = (1.0, 0.0, 0.2)
-    close(closed.pick(closed.chain(model.step, start, 16), RMSPROP_POWERS), table["chain"])
-    first = closed.equation(lambda t: model.parts(1, second_noise=not batch), start, 0.0, 2.0)
-    close(closed.pick(first, RMSPROP_POWERS), table["order 0" if batch else "order 0, noise"])
-    truncated = (lambda t: model.truncated()) if batch else None
-    second = closed.equation(lambda t: model.parts(2), start, 0.0, 2.0, truncated=truncated)
-    close(closed.pick(second, RMSPROP_POWERS), table["corrected"])
-    model, table, start = table_parts(regime), CLOSED_ADAM[regime], (1.0, 0.3, 0.2)
-    close(closed.pick(closed.chain(model.step, start, 16, 8), ADAM_POWERS), table["chain"])
-    second = closed.equation(lambda t: model.parts(2, t), start, 1.0, 3.0, truncated=model.truncated if batch else None)
-    close(closed.pick(second, ADAM_POWERS), table["corrected"])
-
-
-def powers(x, names, regime):
-    """Samples of the moments' monomials: theta and m in units of SMALL, v of its square."""
-    columns = {name: x[:, i] / SMALL for i, name in enumerate(names)}
-    columns["v"] = columns["v"] / SMALL * (TAU if regime == "batch_equivalent" else 1.0)
-    m = columns.get("m", np.zeros(len(x)))
-    wanted = RMSPROP_POWERS if "m" not in columns else ADAM_POWERS
-    return np.stack([columns["theta"] ** i * m**j * columns["v"] ** l for i, j, l in wanted], axis=1)
-
-
-def small_run(name, regime, ordering, which):
-    """The library's run, at a scale at which sqrt(v) is nothing beside eps; eps makes up for its mean."""
-    unit = small(regime, TAU)[1]
-    loss = optsde.losses.Quadratic(H, dim=1)
-    prob = optsde.Problem(loss, optsde.noise.Gaussian(S * SMALL**2 / unit**2))
-    opt = optimizer(name, regime, ordering, eps=0.9 - 0.6 * SMALL)
-    start = {"theta": SMALL, "m": 0.3 * SMALL, "v": 0.2 * SMALL**2 / unit**2}
-    start = {key: start[key] for key in NAMES[name]}
-    t0 = 0.0 if name == "RMSprop" else 1.0
-    keywords = {"t0": t0, "steps": 16, "n_paths": N, "rng": 51}
-    if which == "chain":
-        x = algorithm(opt.discrete(prob, regime=regime), start, **keywords)
-    else:
-        dynamics = opt.sde(prob, regime=regime) if which == 1 else corrected(opt, prob, regime)
-        x = euler(dynamics, start, substeps=8, **keywords)
-    return mean_and_error(powers(x, NAMES[name], regime))
-
-
-@pytest.mark.parametrize("which", ["chain", 1, 2])
-@pytest.mark.parametrize("ordering", ORDERINGS)
-@pytest.mark.parametrize("regime", REGIMES)
-def test_closed_moments_of_rmsprop(regime, ordering, which):
-    model, start = closed.RMSprop(H, S, 10 / 9, C, TAU, regime), (1.0, 0.0, 0.2)
-
-    def moments(order, **changes):
-        if order == "chain":
-            return closed.pick(closed.chain(model.step, start, 16), RMSPROP_POWERS)
-        parts = model.parts(order, **changes)
-        return closed.pick(closed.euler(lambda t: parts, start, 0.0, 2.0, TAU / 8, constant=True), RMSPROP_POWERS)
-
-    mean, error = small_run("RMSprop", regime, ordering, which)
-    wrong = [moments(other) for other in ("chain", 1, 2) if other != which]
-    right = moments(which)
-    if which == 1 and regime == "ballistic":
-        # The noise of v belongs to order 2; an equation of order 1 may have it.
-        with_noise = moments(1, second_noise=True)
-        if np.abs(mean - with_noise)[4] < np.abs(mean - right)[4]:
-            right = with_noise
-    if which == 2:
-        wrong += [moments(2, flip=-1.0), moments(2, keep=0.0), moments(2, scale=0.0), moments(2, scale=-1.0)]
-    assert_agrees(mean, error, right, bias=2e-3 * np.abs(right), wrong=wrong)
-
-
-@pytest.mark.parametrize("which", ["chain", 1, 2])
-@pytest.mark.parametrize("ordering", ORDERINGS)
-@pytest.mark.parametrize("regime", REGIMES)
-def test_closed_moments_of_adam(regime, ordering, which):
-    offsets = reference.OFFSETS[ordering]
-    second = closed.corrections(C2, TAU, offsets[1])
-
-    def precondition(t):
-        b, db = second(t)
-        return 1 / (0.9 * np.sqrt(b)), -db / (2 * 0.9 * b**1.5)
-
-    model = closed.Adam(H, S, C1, C2, TAU, regime, precondition, adam_gain(TAU, offsets))
-    start = (1.0, 0.3, 0.2)
-
-    def moments(order, **changes):
-        if order == "chain":
-            return closed.pick(closed.chain(model.step, start, 16, 8), ADAM_POWERS)
-        return closed.pick(
-            closed.euler(lambda t: model.parts(order, t, **changes), start, 1.0, 3.0, TAU / 8), ADAM_POWERS
-        )
-
-    mean, error = small_run("Adam", regime, ordering, which)
-    right = moments(which)
-    wrong = [moments(other) for other in ("chain", 1, 2) if other != which]
-    if which == 1 and regime == "ballistic":
-        # With lr c1 (grad f - m) in theta's drift or without: both are of order 1.
-        def variant(t):
-            drift, noise = model.parts(1, t)
-            away = closed.plus(closed.term(H, theta=1), closed.term(-1.0, m=1))
-            rate = model.gain(t)[0] * model.precondition(t)[0]
-            return [closed.plus(drift[0], closed.scaled(away, -rate * TAU * C1)), *drift[1:]], noise
-
-        other = closed.pick(closed.euler(variant, start, 1.0, 3.0, TAU / 8), ADAM_POWERS)
-        if np.abs(mean - other)[0] < np.abs(mean - right)[0]:
-            right = other
-    if which == 2:
-        # Wrong time terms are too small for these samples; the one-step moments and the noise-free runs see them.
-        mutant = {"mean_noise": 0.0} if regime == "batch_equivalent" else {"shift": 1.0}
-        wrong += [moments(2, flip=-1.0), moments(2, **mutant)]
-    assert_agrees(mean, error, right, bias=2e-3 * np.abs(right), wrong=wrong)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_the_default_method_of_order_two(name):
-    # Without Euler-Maruyama's error: against the equation itself.
-    regime, ordering = "ballistic", "fresh"
-    offsets = reference.OFFSETS[ordering]
-    if name == "RMSprop":
-        model = closed.RMSprop(H, S, 10 / 9, C, TAU, regime)
-        right = [
-            closed.pick(closed.equation(lambda t, o=o: model.parts(o), (1.0, 0.0, 0.2), 0.0, 2.0), RMSPROP_POWERS)
-            for o in (2, 1)
-        ]
-    else:
-        second = closed.corrections(C2, TAU, offsets[1])
-
-        def precondition(t):
-            b, db = second(t)
-            return 1 / (0.9 * np.sqrt(b)), -db / (2 * 0.9 * b**1.5)
-
-        model = closed.Adam(H, S, C1, C2, TAU, regime, precondition, adam_gain(TAU, offsets))
-        right = [
-            closed.pick(closed.equation(lambda t, o=o: model.parts(o, t), (1.0, 0.3, 0.2), 1.0, 3.0), ADAM_POWERS)
-            for o in (2, 1)
-        ]
-    prob = optsde.Problem(optsde.losses.Quadratic(H, dim=1), optsde.noise.Gaussian(S * SMALL**2))
-    dynamics = optimizer(name, regime, ordering, eps=0.9 - 0.6 * SMALL).sde(prob, order=2)
-    start = {"theta": SMALL, "m": 0.3 * SMALL, "v": 0.2 * SMALL**2}
-    start = {key: start[key] for key in NAMES[name]}
-    t0 = 0.0 if name == "RMSprop" else 1.0
-    ens = optsde.simulate(dynamics, start, t0=t0, steps=16, substeps=16, n_paths=N, rng=52, observe=optsde.Final())
-    x = np.concatenate([ens.final, *(ens.state[key].final for key in NAMES[name][1:])], axis=1)
-    mean, error = mean_and_error(powers(x, NAMES[name], regime))
-    assert_agrees(mean, error, right[0], bias=2e-3 * np.abs(right[0]), wrong=[right[1]])
