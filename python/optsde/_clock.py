@@ -146,3 +146,10 @@ class Schedule:
             np.asarray(units // ratio, dtype=np.int64),
             np.asarray(units * clock.unit, dtype=np.float64),
         )
+
+
+def check_begun(models: Mapping[str, Dynamics], argument: str, t0: float) -> None:
+    """ValueError where a model has no meaning yet at the start."""
+    for name, model in models.items():
+        if t0 < model._earliest * (1.0 - _WHOLE):
+            raise ValueError(f"{argument}: {name!r} begins at t = {model._earliest:.12g}, got a start at t = {t0:.12g}")

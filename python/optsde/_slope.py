@@ -46,7 +46,8 @@ def fitted_slope(steps: FloatArray, errors: FloatArray, stderr: FloatArray) -> S
     Each point has the variance of its standard error and one more, the same for all, which is as large as the residuals
     need (Mandel and Paule 1982): a curve that is no line widens the interval, and does not leave the fit to the most
     exact points alone. The interval also holds, in quadrature, how far the slope moves where the next term of the
-    error, ``C s^p (1 + c s)``, is fitted too: the order is the slope in the limit, and steps are finite.
+    error, ``C s^p (1 + c s)``, is fitted too, and how well that is known: the order is the slope in the limit, and
+    steps are finite.
     """
     x, y = np.log(steps), np.log(errors)
     line = np.stack([np.ones_like(x), x], axis=1)
@@ -64,6 +65,6 @@ def fitted_slope(steps: FloatArray, errors: FloatArray, stderr: FloatArray) -> S
         quantile = _student(freedom)
     half = quantile * float(width[1])
     if freedom > 0:
-        bent, _, _ = _regression(np.column_stack([line, steps / steps.max()]), y, own + extra)
-        half = math.hypot(half, float(bent[1] - found[1]))
+        bent, doubt, _ = _regression(np.column_stack([line, steps / steps.max()]), y, own + extra)
+        half = math.hypot(half, float(bent[1] - found[1]), float(doubt[1]))
     return Slope(float(found[1]), float(found[1]) - half, float(found[1]) + half)

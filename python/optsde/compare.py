@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from optsde._arrays import FloatArray, integer
-from optsde._clock import Clock, Schedule
+from optsde._clock import Clock, Schedule, check_begun
 from optsde._coupled import Meter, Runner, Start
 from optsde._estimate import SMALL, Estimate, estimate, unresolved
 from optsde._keys import Key, key_from
@@ -327,10 +327,11 @@ def compare(
     8, 1990).
     """
     chosen, first = _checked_models(models, reference)
-    functions = TestFunctions(test_functions, chosen, first)
     clock = Clock.of(chosen, dt)
     has_step = chosen[first].time_per_step is not None
     schedule = Schedule.of(clock, first, has_step, steps, t1, at, start)
+    functions = TestFunctions(test_functions, chosen, first)
+    check_begun(chosen, "start", schedule.t0)
     begin = Start.of(theta0, chosen)
     count = checked_count("n_paths", n_paths)
     if begin.rows is not None:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from optsde._arrays import FloatArray, integer, nonnegative_number, positive_number, real_array
-from optsde._clock import Clock, Schedule
+from optsde._clock import Clock, Schedule, check_begun
 from optsde._coupled import Runner, Start, derived
 from optsde._estimate import Estimate, estimate
 from optsde._grid import _whole
@@ -380,6 +380,7 @@ def weak_order(
         first, last = _steps("t0", begin, models, eta), _steps("t1", end, models, eta)
         functions = TestFunctions(test_functions, models, "algorithm")
         schedule = Schedule.of(Clock.of(models), "algorithm", True, last - first, None, None, first)
+        check_begun(models, "t0", schedule.t0)
         start = Start.of(theta0, models)
         if start.rows is not None and count not in (None, start.rows):
             raise ValueError(f"n_paths: theta0 has {start.rows} rows, one a path, got n_paths={n_paths}")
