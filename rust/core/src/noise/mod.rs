@@ -21,9 +21,9 @@ pub use loss_scaled::LossScaled;
 pub use stable::Stable;
 
 use crate::block::Span;
-use crate::elementwise::add_product;
+use crate::elementwise::{at, put};
 use crate::error::{Error, Result};
-use crate::lanes::Real;
+use crate::lanes::{Kernel, Number, Real, Simd, Vector, dispatch};
 
 /// A noise model `Σ(x) = S(x) S(x)ᵀ` on blocks of paths: component `i` of lane `p` is `x[i * width + p]`.
 ///
@@ -108,11 +108,31 @@ pub trait Noise<T: Real>: Send + Sync {
 
 /// `out = f dw`, for a factor of `d·m` rows.
 pub fn apply_factor<T: Real>(f: &[T], dw: &[T], out: &mut [T], width: usize) {
-    let m = dw.len() / width;
-    for (i, row) in out.chunks_exact_mut(width).enumerate() {
-        row.fill(T::default());
-        for j in 0..m {
-            add_product(row, &f[(i * m + j) * width..], &dw[j * width..]);
+    assert!(f.len() >= out.len() / width * dw.len());
+    dispatch(ApplyFactor { f, dw, out, width });
+}
+
+struct ApplyFactor<'a, T> {
+    f: &'a [T],
+    dw: &'a [T],
+    out: &'a mut [T],
+    width: usize,
+}
+
+impl<T: Real> Kernel for ApplyFactor<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self) {
+        let Self { f, dw, out, width } = self;
+        let m = dw.len() / width;
+        for (i, row) in out.chunks_exact_mut(width).enumerate() {
+            for p in (0..width).step_by(<T::V<S> as Vector>::LANES) {
+                let mut sum = <T::V<S>>::constant(0.0);
+                for j in 0..m {
+                    sum = at::<T::V<S>>(f, (i * m + j) * width + p).mul_add(at(dw, j * width + p), sum);
+                }
+                put(row, p, sum);
+            }
         }
     }
 }

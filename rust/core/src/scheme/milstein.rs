@@ -80,6 +80,11 @@ impl<T: Real> GeneralMilstein<T> {
     pub fn new(sde: Arc<dyn Sde<T>>) -> Result<Self> {
         let areas = !sde.kind().is_commutative();
         let m = sde.n_wiener();
+        if areas && sde.n_wiener_b() > 0 {
+            let message = "milstein has no Levy areas of the noise of second moments with that of the gradient; platen and \
+                           euler_maruyama do without";
+            return Err(Error::invalid("method", message));
+        }
         if areas && m > MAX_AREAS {
             return Err(Error::invalid(
                 "method",

@@ -329,26 +329,27 @@ impl<T: Real> Stepper<T> for GeneralPlaten<T> {
         let (n, m, width) = (x.len(), self.sde.n_wiener(), span.width);
         span.check(dw, m, "dw")?;
         let k = Constants::of(self.sde.as_ref(), h);
-        let (a, rest) = scratch.split_at_mut(n);
+        let (moved, rest) = scratch.split_at_mut(n);
         let (sum, rest) = rest.split_at_mut(n);
         let (point, rest) = rest.split_at_mut(n);
         let (b, rest) = rest.split_at_mut(n * m);
         let (f, words) = rest.split_at_mut(n * m.max(2));
-        self.sde.drift(t, x, a, &mut f[..n], span)?;
+        // The drift makes room for the point it leads to.
+        self.sde.drift(t, x, moved, &mut f[..n], span)?;
         self.sde.factor(t, x, b, span)?;
-        dispatch(GeneralStart { x, a, b, dw, y: point, sum, m, width, k });
+        dispatch(GeneralStart { x, moved, b, dw, y: point, sum, m, width, k });
         let (later, work) = f.split_at_mut(n);
         self.sde.drift(t + h, point, later, &mut work[..n], span)?;
         add_scaled(sum, later, 0.5 * k.c);
         let signs = self.signs.draw(step, words);
         for r in 0..m {
             for side in [1.0, -1.0] {
-                dispatch(Shift { x, a, b, point, c: k.c, root: side * k.root, r, m, width });
+                dispatch(Shift { from: moved, b, point, root: side * k.root, r, m, width });
                 self.sde.factor(t + h, point, f, span)?;
                 dispatch(GeneralOwn { dw, f, sum, r, m, width, side, k });
             }
             for side in [1.0, -1.0].into_iter().filter(|_| m > 1) {
-                dispatch(Shift { x, a, b, point, c: 0.0, root: side * k.root, r, m, width });
+                dispatch(Shift { from: x, b, point, root: side * k.root, r, m, width });
                 self.sde.factor(t, point, f, span)?;
                 dispatch(GeneralCross { dw, f, sum, signs, r, m, width, side, k });
             }
@@ -361,10 +362,10 @@ impl<T: Real> Stepper<T> for GeneralPlaten<T> {
     }
 }
 
-/// `Y`, and the part of the sum that does without the points.
+/// `Y`, `X + a h` in place of the drift, and the part of the sum that does without the points.
 struct GeneralStart<'a, T> {
     x: &'a [T],
-    a: &'a [T],
+    moved: &'a mut [T],
     b: &'a [T],
     dw: &'a [T],
     y: &'a mut [T],
@@ -378,15 +379,17 @@ impl<T: Real> Kernel for GeneralStart<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self) {
-        let Self { x, a, b, dw, y, sum, m, width, k } = self;
+        let Self { x, moved, b, dw, y, sum, m, width, k } = self;
         let (c, half_c, rest) = (<T::V<S>>::constant(k.c), <T::V<S>>::constant(0.5 * k.c), <T::V<S>>::constant(k.rest));
-        for (i, begin) in (0..x.len()).step_by(width).enumerate() {
+        for i in 0..x.len() / width {
+            let begin = i * width;
             for p in (0..width).step_by(<T::V<S> as Vector>::LANES) {
                 let mut noise = <T::V<S>>::constant(0.0);
                 for j in 0..m {
                     noise = at::<T::V<S>>(b, (i * m + j) * width + p).mul_add(at(dw, j * width + p), noise);
                 }
-                let (x, a) = (at(x, begin + p), at(a, begin + p));
+                let (x, a) = (at(x, begin + p), at(moved, begin + p));
+                put(moved, begin + p, c.mul_add(a, x));
                 put(y, begin + p, c.mul_add(a, x) + noise);
                 put(sum, begin + p, rest.mul_add(noise, half_c.mul_add(a, x)));
             }
@@ -394,13 +397,11 @@ impl<T: Real> Kernel for GeneralStart<'_, T> {
     }
 }
 
-/// The point `X + c a + root b^r`.
+/// The point one deviation `root b^r` away.
 struct Shift<'a, T> {
-    x: &'a [T],
-    a: &'a [T],
+    from: &'a [T],
     b: &'a [T],
     point: &'a mut [T],
-    c: f64,
     root: f64,
     r: usize,
     m: usize,
@@ -411,12 +412,12 @@ impl<T: Real> Kernel for Shift<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self) {
-        let Self { x, a, b, point, c, root, r, m, width } = self;
-        let (c, root) = (<T::V<S>>::constant(c), <T::V<S>>::constant(root));
-        for (i, begin) in (0..x.len()).step_by(width).enumerate() {
+        let Self { from, b, point, root, r, m, width } = self;
+        let root = <T::V<S>>::constant(root);
+        for i in 0..from.len() / width {
+            let begin = i * width;
             for p in (0..width).step_by(<T::V<S> as Vector>::LANES) {
-                let moved = c.mul_add(at(a, begin + p), at(x, begin + p));
-                put(point, begin + p, root.mul_add(at(b, (i * m + r) * width + p), moved));
+                put(point, begin + p, root.mul_add(at(b, (i * m + r) * width + p), at(from, begin + p)));
             }
         }
     }
@@ -439,12 +440,14 @@ impl<T: Real> Kernel for GeneralOwn<'_, T> {
     #[inline(always)]
     fn run<S: Simd>(self) {
         let Self { dw, f, sum, r, m, width, side, k } = self;
+        let d = sum.len() / width;
         let (quarter, over, h) =
             (<T::V<S>>::constant(0.25), <T::V<S>>::constant(side * k.over), <T::V<S>>::constant(k.h));
         for p in (0..width).step_by(<T::V<S> as Vector>::LANES) {
             let w = at::<T::V<S>>(dw, r * width + p);
             let weight = over.mul_add(w.mul_add(w, -h), quarter * w);
-            for (i, begin) in (0..sum.len()).step_by(width).enumerate() {
+            for i in 0..d {
+                let begin = i * width;
                 let column = at::<T::V<S>>(f, (i * m + r) * width + p);
                 put(sum, begin + p, column.mul_add(weight, at(sum, begin + p)));
             }
@@ -465,24 +468,46 @@ struct GeneralCross<'a, T> {
     k: Constants,
 }
 
+impl<T: Real> GeneralCross<'_, T> {
+    /// Adds `N` of the columns, the `first` and those after it in the list that leaves `r` out.
+    #[inline(always)]
+    fn add<S: Simd, const N: usize>(&mut self, first: usize) {
+        let Self { r, m, width, side, k, .. } = *self;
+        let d = self.sum.len() / width;
+        let (quarter, over) = (<T::V<S>>::constant(0.25), <T::V<S>>::constant(side * k.over));
+        let columns: [usize; N] = std::array::from_fn(|i| first + i + usize::from(first + i >= r));
+        let signs = columns.map(|j| area_sign(&self.signs, r, j, side * k.over * k.h));
+        for p in (0..width).step_by(<T::V<S> as Vector>::LANES) {
+            let w_r = at::<T::V<S>>(self.dw, r * width + p);
+            let mut weights = [quarter; N];
+            for ((weight, j), (words, shift, magnitude)) in weights.iter_mut().zip(columns).zip(signs) {
+                // SAFETY: the words of a step hold all of its pairs, in rows of `width` lanes.
+                let area = unsafe { signed(words.add(p), shift, <T::V<S>>::constant(magnitude)) };
+                *weight = over.mul_add(w_r, quarter).mul_add(at(self.dw, j * width + p), area);
+            }
+            for i in 0..d {
+                let begin = i * width;
+                let mut sum = at::<T::V<S>>(self.sum, begin + p);
+                for (weight, j) in weights.into_iter().zip(columns) {
+                    sum = at::<T::V<S>>(self.f, (i * m + j) * width + p).mul_add(weight, sum);
+                }
+                put(self.sum, begin + p, sum);
+            }
+        }
+    }
+}
+
 impl<T: Real> Kernel for GeneralCross<'_, T> {
     type Output = ();
     #[inline(always)]
-    fn run<S: Simd>(self) {
-        let Self { dw, f, sum, signs, r, m, width, side, k } = self;
-        let (quarter, over) = (<T::V<S>>::constant(0.25), <T::V<S>>::constant(side * k.over));
-        for j in (0..m).filter(|j| *j != r) {
-            let (words, shift, magnitude) = area_sign(&signs, r, j, side * k.over * k.h);
-            let magnitude = <T::V<S>>::constant(magnitude);
-            for p in (0..width).step_by(<T::V<S> as Vector>::LANES) {
-                let (w, w_r) = (at::<T::V<S>>(dw, j * width + p), at::<T::V<S>>(dw, r * width + p));
-                // SAFETY: the words of a step hold all of its pairs, in rows of `width` lanes.
-                let area = unsafe { signed(words.add(p), shift, magnitude) };
-                let weight = over.mul_add(w_r, quarter).mul_add(w, area);
-                for (i, begin) in (0..sum.len()).step_by(width).enumerate() {
-                    let column = at::<T::V<S>>(f, (i * m + j) * width + p);
-                    put(sum, begin + p, column.mul_add(weight, at(sum, begin + p)));
-                }
+    fn run<S: Simd>(mut self) {
+        let columns = self.m - 1;
+        for first in (0..columns).step_by(4) {
+            match columns - first {
+                1 => self.add::<S, 1>(first),
+                2 => self.add::<S, 2>(first),
+                3 => self.add::<S, 3>(first),
+                _ => self.add::<S, 4>(first),
             }
         }
     }
