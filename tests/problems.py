@@ -197,6 +197,58 @@ def linear_recursion(n, scheme, t=1.0):
     return moment
 
 
+# Largest error of the second moment by Platen's scheme with three-point increments in 4, 8, 16, 32 steps.
+LINEAR_PLATEN_ERROR = (0.00146069, 0.00033131, 0.00007899, 0.00001929)
+
+
+def normal_law(variance):
+    """Nodes and weights with the first nine moments of a normal."""
+    nodes, weights = np.polynomial.hermite_e.hermegauss(5)
+    return np.sqrt(variance) * nodes, weights / weights.sum()
+
+
+def three_point_law(variance):
+    """The values of three-point increments and their probabilities."""
+    return np.sqrt(3.0 * variance) * np.array([-1.0, 0.0, 1.0]), np.array([1.0, 4.0, 1.0]) / 6.0
+
+
+def platen_matrix(a, b, t, h, dw, v, *, times=(1.0, 0.0), quarter=0.25, turn=-1.0):
+    """The matrix of a step of Platen's scheme for dX = a(t) X dt + Σ b_j(t) X dW_j, as in spec: V_rj = v for r < j.
+
+    ``times`` are those of the points R and U within the step, ``turn`` is V_jr / V_rj: open to be broken.
+    """
+    eye, root = np.eye(len(a(t))), np.sqrt(h)
+    now, at_r, at_u = b(t), b(t + times[0] * h), b(t + times[1] * h)
+    m = len(now)
+    later = a(t + h) @ (eye + h * a(t) + np.tensordot(dw, now, 1))
+    step = eye + h / 2 * (a(t) + later)
+    for j in range(m):
+        up, down = (at_r[j] @ (eye + h * a(t) + c * now[j]) for c in (root, -root))
+        mean, slope = up + down + 2 * now[j], (up - down) * (dw[j] ** 2 - h)
+        for r in range(m):
+            if r != j:
+                up, down = (at_u[j] @ (eye + c * now[r]) for c in (root, -root))
+                mean = mean + up + down - 2 * now[j]
+                slope = slope + (up - down) * (dw[j] * dw[r] + (v if r < j else turn * v))
+        step = step + quarter * mean * dw[j] + slope / (4 * root)
+    return step
+
+
+def platen_recursion(a, b, start, n, law=normal_law, t=1.0, **broken):
+    """E X Xᵀ of a linear equation with one or two Wiener processes after n steps of Platen's scheme; exact."""
+    h, m = t / n, len(b(0.0))
+    nodes, weights = law(h)
+    moment = np.outer(start, start)
+    for k in range(n):
+        new = np.zeros_like(moment)
+        for index in np.ndindex((len(nodes),) * m):
+            for v in (h, -h):
+                step = platen_matrix(a, b, k * h, h, nodes[list(index)], v, **broken)
+                new = new + 0.5 * weights[list(index)].prod() * step @ moment @ step.T
+        moment = new
+    return moment
+
+
 def simpson_expectation(function, density, low, high, n=20001):
     """Expectation under an unnormalised 1-D density that is negligible outside [low, high]."""
     x = np.linspace(low, high, n)

@@ -1,9 +1,11 @@
-"""Weak order 1: biases against exact expectations, by exact recursions that simulations confirm, and by coupling."""
+"""Weak orders: biases against exact expectations, by exact recursions that simulations confirm, and by coupling."""
+
+import itertools
 
 import numpy as np
 import optsde
 import pytest
-from problems import assert_agrees, assert_rejected, mean_and_error
+from problems import apply, assert_agrees, assert_rejected, mean_and_error, normal_law, platen_matrix, three_point_law
 
 # Geometric Brownian motion dX = a X dt + b X dW from 1: E X(1)^p = exp(p a + p (p - 1) b²/2).
 A, B = -0.5, 0.6
@@ -22,28 +24,33 @@ def exact_power(p):
 
 def scheme_power(p, dt, scheme):
     """E x^p after n steps: the expectation of one step's factor to the power n."""
-    root = np.sqrt(dt)
-    if scheme == "two_point":
-        dw, weights = root * np.array([-1.0, 1.0]), np.array([0.5, 0.5])
+    name, law = scheme if isinstance(scheme, tuple) else (scheme, None)
+    dw, weights = LAWS[law](dt)
+    if name == "platen":
+        a, b = (lambda t: np.array([[A]])), (lambda t: np.array([[[B]]]))
+        factor = np.array([platen_matrix(a, b, 0.0, dt, [w], 0.0)[0, 0] for w in dw])
     else:
-        dw, weights = np.polynomial.hermite_e.hermegauss(20)
-        dw, weights = root * dw, weights / weights.sum()
-    factor = 1 + A * dt + B * dw
-    if scheme == "milstein":
+        factor = 1 + A * dt + B * dw
+    if name == "milstein":
         factor = factor + B**2 / 2 * (dw**2 - dt)
     return float(weights @ factor**p) ** round(1 / dt)
 
 
-SCHEMES = {
-    "euler_maruyama": {"method": "euler_maruyama"},
-    "two_point": {"method": "euler_maruyama", "increments": "two_point"},
-    "milstein": {"method": "milstein"},
-}
+# The methods for this noise with the laws of increments that keep their weak order.
+LAWS = {None: normal_law, "two_point": lambda h: (np.sqrt(h) * np.array([-1.0, 1.0]), [0.5, 0.5])}
+LAWS["three_point"] = three_point_law
+SCHEMES = [name for name, method in optsde.methods().items() if "diagonal" in method.noise_kinds]
+SCHEMES += [("euler_maruyama", "two_point"), ("euler_maruyama", "three_point"), ("platen", "three_point")]
+
+
+def options(scheme):
+    name, law = scheme if isinstance(scheme, tuple) else (scheme, "gaussian")
+    return {"method": name, "increments": law}
 
 
 def powers(b, dt, scheme, n=N, rng=91, **more):
     ens = optsde.simulate(
-        geometric(b), 1.0, t1=1.0, dt=dt, n_paths=n, rng=rng, observe=optsde.Final(), **SCHEMES[scheme], **more
+        geometric(b), 1.0, t1=1.0, dt=dt, n_paths=n, rng=rng, observe=optsde.Final(), **options(scheme), **more
     )
     return ens.final ** np.array([1, 2, 3, 4])
 
@@ -53,19 +60,22 @@ def powers(b, dt, scheme, n=N, rng=91, **more):
 def test_simulated_powers_follow_the_recursion(scheme, dt):
     estimate, stderr = mean_and_error(powers(B, dt, scheme))
     exact = np.array([scheme_power(p, dt, scheme) for p in (1, 2, 3, 4)])
-    others = [[scheme_power(p, dt, other) for p in (1, 2, 3, 4)] for other in SCHEMES if other != scheme]
-    continuous = [exact_power(p) for p in (1, 2, 3, 4)]
-    # Near the limit dt -> 0 the schemes differ less than this many paths resolve.
-    assert_agrees(estimate, stderr, exact, wrong=[continuous, *(others if dt == 0.5 else [])])
+    name = options(scheme)["method"]
+    # Near the limit dt -> 0 the schemes differ less than this many paths resolve, and those of order 2 from the limit.
+    wrong = [] if optsde.methods()[name].weak > 1 else [[exact_power(p) for p in (1, 2, 3, 4)]]
+    if dt == 0.5:
+        others = {options(other)["method"] for other in SCHEMES} - {name}
+        wrong += [[scheme_power(p, dt, other) for p in (1, 2, 3, 4)] for other in others]
+    assert_agrees(estimate, stderr, exact, wrong=wrong)
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("p", [1, 2, 3, 4])
-def test_the_bias_is_of_order_one(scheme, p):
+def test_the_bias_is_of_the_declared_order(scheme, p):
     steps = 2.0 ** -np.arange(5, 10)
     errors = np.abs([scheme_power(p, dt, scheme) - exact_power(p) for dt in steps])
     slope = np.polyfit(np.log(steps), np.log(errors), 1)[0]
-    assert 0.9 < slope < 1.1
+    assert abs(slope - optsde.methods()[options(scheme)["method"]].weak) < 0.1
 
 
 def test_broken_noise_does_not_follow_the_recursion():
@@ -79,22 +89,22 @@ def functions(x):
     return np.concatenate([np.cos(x), np.arctan(x) ** 2, np.exp(-(x**2))], axis=1)
 
 
-def coupled_bias(dt, rng, scale=1.0, b=0.7, n=2_000_000):
-    """E[f(x) - f(X)] and its standard error: x of Euler-Maruyama with noise ``scale``, X exact on the same path."""
-    common = {"t1": 1.0, "dt": dt, "method": "euler_maruyama", "n_paths": n, "rng": rng, "observe": optsde.Final()}
+def coupled_bias(method, dt, rng, scale=1.0, b=0.7, n=2_000_000):
+    """E[f(x) - f(X)] and its standard error: x of a scheme with noise ``scale``, X exact on the same path."""
+    common = {"t1": 1.0, "dt": dt, "n_paths": n, "rng": rng, "observe": optsde.Final()}
     equation = optsde.SDE(
         lambda t, x: b**2 * x / 2, lambda t, x: scale * b * np.sqrt(1 + x**2), dim=1, noise="diagonal"
     )
-    x = optsde.simulate(equation, 0.5, **common).final
-    w = optsde.simulate(optsde.OrnsteinUhlenbeck(0.0, 0.0, 1.0, dim=1), 0.0, **common).final
+    x = optsde.simulate(equation, 0.5, method=method, **common).final
+    w = optsde.simulate(optsde.OrnsteinUhlenbeck(0.0, 0.0, 1.0, dim=1), 0.0, method="euler_maruyama", **common).final
     return mean_and_error(functions(x) - functions(np.sinh(b * w + np.arcsinh(0.5))))
 
 
-def bias_slopes(scale=1.0):
+def bias_slopes(method, steps, scale=1.0):
     """Weighted least squares of log |bias| on log dt: slopes, standard errors, relative errors of the biases."""
-    steps = 2.0 ** -np.arange(3, 7)
     # Seeds differ, so that the points are independent.
-    bias, stderr = np.moveaxis([coupled_bias(dt, 93 + k, scale) for k, dt in enumerate(steps)], 1, 0)
+    found = [coupled_bias(method, dt, 93 + k, scale) for k, dt in enumerate(steps)]
+    bias, stderr = np.moveaxis(found, 1, 0)
     relative = stderr / np.abs(bias)
     weights = 1 / relative**2
     x = np.log(steps)[:, None] - (weights * np.log(steps)[:, None]).sum(axis=0) / weights.sum(axis=0)
@@ -102,9 +112,105 @@ def bias_slopes(scale=1.0):
     return (weights * x * np.log(np.abs(bias))).sum(axis=0) / curvature, 1 / np.sqrt(curvature), relative
 
 
-def test_sampled_bias_is_of_order_one():
-    slope, stderr, relative = bias_slopes()
-    assert (relative < 0.05).all(), "the noise hides the bias"
-    assert (slope - 5 * stderr > 1.0 - 0.15).all(), f"slope {slope} ± {stderr}"
-    broken, error, _ = bias_slopes(scale=np.sqrt(2))
+@pytest.mark.parametrize(("method", "finest"), [("euler_maruyama", 6), ("platen", 5)])
+def test_sampled_bias_is_of_the_declared_order(method, finest):
+    order, steps = optsde.methods()[method].weak, 2.0 ** -np.arange(finest - 3, finest + 1)
+    slope, stderr, relative = bias_slopes(method, steps)
+    assert (relative < 0.15).all(), "the noise hides the bias"
+    assert (slope - 5 * stderr > order - 0.15).all(), f"slope {slope} ± {stderr}"
+    broken, error, _ = bias_slopes(method, steps, scale=np.sqrt(2))
     assert (broken + 5 * error < 0.5).all(), f"slope {broken} ± {error} of noise with a factor sqrt(2)"
+
+
+# Every method for every kind of noise: differences between one step and half of it, on one Wiener path. The functions
+# are those whose leading error is seen at these steps.
+
+WELL = optsde.losses.Quartic(a=0.5, b=0.5, dim=2)
+BOWL = optsde.losses.Quadratic([[1.0, 0.4], [0.4, 2.0]])
+COV = np.array([[1.0, 0.4], [0.4, 0.6]])
+
+
+def sgd(loss, noise):
+    return optsde.SGD(0.5).sde(optsde.Problem(loss, noise))
+
+
+def commutative():
+    bs = np.array([[[0.5, 0.3], [-0.3, 0.5]], [[-0.3, 0.4], [-0.4, -0.3]]])
+    return optsde.SDE(
+        lambda t, x: apply(np.array([[-0.3, 0.4], [-0.4, -0.3]]), x),
+        lambda t, x: np.stack([apply(b, x) for b in bs], axis=2),
+        dim=2,
+        noise="commutative",
+        n_wiener=2,
+    )
+
+
+PAIRED = {
+    "none": (optsde.SGD(0.5).flow(optsde.Problem(WELL, optsde.noise.Zero())), (0.9, -0.5)),
+    "additive_diagonal": (optsde.Langevin(WELL, 0.3, mobility=[1.0, 1.5]), (0.9, -0.5)),
+    "additive_full": (sgd(WELL, optsde.noise.Gaussian(COV)), (0.9, -0.5)),
+    "diagonal": (sgd(BOWL, optsde.noise.AffineDiagonal(0.5, 1.0, [0.0, 1.0])), (1.0, -0.5)),
+    "diagonal_coupled": (sgd(BOWL, optsde.noise.LossScaled(1.5, floor=0.2)), (1.0, -0.5)),
+    "scalar": (sgd(optsde.losses.Quadratic(1.0, dim=1), optsde.noise.LossScaled(1.5, floor=0.2)), (0.8,)),
+    "commutative": (commutative(), (1.0, 0.5)),
+    "full": (sgd(BOWL, optsde.noise.LossScaled(1.5 * COV, floor=0.2)), (1.0, -0.5)),
+}
+PAIRS = [
+    (name, kind)
+    for name, method in optsde.methods().items()
+    for kind in method.noise_kinds
+    if np.isfinite(method.weak)  # exact schemes: tests/statistical/test_linear_equations.py
+]
+
+
+# What to look at: x², or exp(-x²) where the leading error of x² is too small at these steps.
+SEEN = {("platen", "scalar"): lambda x: np.exp(-(x**2))}
+GROUPS = 20
+
+
+def paired_differences(method, kind, levels, paths, seen):
+    """Means over groups of paths of f(x_h) - f(x_{h/2}) for h = 2**-level: (levels - 1, groups)."""
+    dynamics, start = PAIRED[kind]
+    steps = 2.0 ** -np.array(levels)
+
+    def values(dt):
+        final = optsde.simulate(
+            dynamics,
+            np.array(start),
+            t1=1.0,
+            dt=dt,
+            wiener_dt=None if kind == "none" else steps[-1],
+            method=method,
+            n_paths=paths,
+            rng=95,
+            observe=optsde.Final(),
+        ).final
+        return seen(final[:, -1])
+
+    found = [values(dt) for dt in steps]
+    return np.array([(a - b).reshape(GROUPS, -1).mean(axis=1) for a, b in itertools.pairwise(found)])
+
+
+@pytest.mark.parametrize(("method", "kind"), PAIRS)
+def test_halving_the_step_shows_the_order(method, kind):
+    order = optsde.methods()[method].weak
+    paths = 4_000_000 if order > 1 or kind == "scalar" else 500_000
+    paths = {"none": GROUPS, "commutative": 300_000}.get(kind, paths)
+    # Of the first order the leading error is seen later, of functions in Python fewer paths can be had.
+    finest = 6 if order == 1 else 4 if kind == "commutative" else 5
+    levels = range(finest - 3, finest + 1)
+    groups = paired_differences(method, kind, levels, paths, SEEN.get((method, kind), np.square))
+    x = -np.log(2.0) * np.array(levels)[:-1]
+    x = x - x.mean()
+
+    def slope(differences):
+        return x @ np.log(np.abs(differences)) / (x @ x)
+
+    left_out = [slope(np.delete(groups, k, axis=1).mean(axis=1)) for k in range(GROUPS)]
+    stderr = np.sqrt((GROUPS - 1) * np.var(left_out))
+    found = slope(groups.mean(axis=1))
+    assert 5 * stderr < 0.5, f"slope {found:.3f} ± {stderr:.3f}: the noise hides the bias"
+    # The interval reaches the declared order, and excludes the next lower one.
+    assert found + 5 * stderr > order - 0.1, f"slope {found:.3f} ± {stderr:.3f}"
+    assert found - 5 * stderr > order - 0.5, f"slope {found:.3f} ± {stderr:.3f}"
+    assert found < order + 0.5, f"slope {found:.3f}: the problem hides the leading error"
