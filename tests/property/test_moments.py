@@ -13,6 +13,7 @@ from problems import (
     FALSE_ALARM,
     assert_agrees,
     assert_rejected,
+    chain_moments,
     ou_moments,
     ou_stationary,
     sgd_moments,
@@ -189,15 +190,19 @@ def test_langevin_with_mobility(d, seed, shape, temperature, dt):
     d=dims,
     seed=seeds,
     shape=shapes,
-    method=st.sampled_from(["euler_maruyama", "milstein"]),
-    increments=st.sampled_from(["gaussian", "gaussian_f32", "two_point"]),
+    method=st.sampled_from(["euler_maruyama", "milstein", "heun", "platen"]),
+    increments=st.sampled_from(["gaussian", "gaussian_f32", "two_point", "three_point"]),
     cells=st.sampled_from([1, 3]),
     dtype=st.sampled_from(["float64", "float32"]),
 )
 @fixed
-def test_euler_maruyama_and_milstein_of_linear_equations(d, seed, shape, method, increments, cells, dtype):
+def test_schemes_for_linear_equations(d, seed, shape, method, increments, cells, dtype):
     if increments == "two_point":
-        method, cells = "euler_maruyama", 1
+        method = "euler_maruyama"
+    if increments == "three_point" and method == "milstein":
+        method = "heun"
+    if increments.endswith("point"):
+        cells = 1
     rng = np.random.default_rng(seed)
     rate = curvature(rng, d, "full")[1] + 0.3 * rng.standard_normal((d, d))
     s, s_matrix = covariance(rng, d, shape)
@@ -215,9 +220,12 @@ def test_euler_maruyama_and_milstein_of_linear_equations(d, seed, shape, method,
         rng=seed,
         observe=optsde.Moments(cov=True),
     )
-    # The scheme's own moments: those of SGD with the step for its rate and the noise per time divided by it.
+    # The scheme's own moments. Heun's step, as Platen's here, is x' = (I - h A + h²A²/2) x + (I - h A/2) S ΔW.
     check_rounded = dtype == "float32"
-    mean, cov = sgd_moments(rate, s_matrix / dt, dt, start, steps)
+    eye, second = np.eye(d), method in ("heun", "platen")
+    damped = eye - second * dt / 2 * rate
+    step = eye - dt * rate @ damped
+    mean, cov = chain_moments(step, dt * damped @ s_matrix @ damped.T, start, steps)
     if check_rounded:
         scale = 1e-5 * (np.abs(mean).max() + np.sqrt(np.trace(cov)) + 1)
         assert_agrees(ens.mean[0], ens.mean_stderr[0], mean, bias=scale, false_alarm=EACH / 2)

@@ -117,7 +117,7 @@ def test_sampled_bias_is_of_the_declared_order(method, finest):
     order, steps = optsde.methods()[method].weak, 2.0 ** -np.arange(finest - 3, finest + 1)
     slope, stderr, relative = bias_slopes(method, steps)
     assert (relative < 0.15).all(), "the noise hides the bias"
-    assert (slope - 5 * stderr > order - 0.15).all(), f"slope {slope} ± {stderr}"
+    assert (slope - 5 * stderr > order - 0.25).all(), f"slope {slope} ± {stderr}"
     broken, error, _ = bias_slopes(method, steps, scale=np.sqrt(2))
     assert (broken + 5 * error < 0.5).all(), f"slope {broken} ± {error} of noise with a factor sqrt(2)"
 
