@@ -22,6 +22,9 @@ __version__: str
 #        {"kind": "gaussian_diagonal", "cov": (d,)}     {"kind": "gaussian_full", "cov": (d, d)}
 #        {"kind": "affine_diagonal", "base": (d,), "slope": (d,), "center": (d,)}
 #        {"kind": "loss_scaled", "cov": (d,) or (d, d), "floor": float}
+#        {"kind": "student_t", "df": float, "cov": (d,) or (d, d)}
+#        {"kind": "alpha_stable", "alpha": float, "scale": (d,), "isotropic": bool}
+#        {"kind": "gaussian_inputs", "cov": (d,) or (d, d), "label_std": float}   (the loss is the quadratic of cov)
 #        {"kind": "function", "dim": int, "noise_kind": str, "n_wiener": int, "factor": f, "jacobian": f | None}
 #        {"kind": "compiled", "dim": int, "noise_kind": str, "n_wiener": int, "factor": c, "jacobian": c | None}
 # dynamics:

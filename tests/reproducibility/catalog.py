@@ -113,6 +113,7 @@ def sde(drift, diffusion, dim, kind, jacobian=None, **options):
 def _cases():
     steps = {"steps": 3, "substeps": 3}
     time = {"t1": 0.9, "dt": 0.1}
+    x1, x2, x3 = 0.7, [0.4, -0.3], [0.5, -0.4, 0.2]
     diagonal = problem(losses.Quadratic([2.0, 1.0, 0.5], center=[0.1, 0.0, -0.2]), noise.Gaussian([1.0, 0.5, 0.0]), 2)
     full = problem(losses.Quadratic(H3), noise.Gaussian(S3), 4)
     singular = problem(losses.Quadratic(H3), noise.Gaussian(SINGULAR))
@@ -125,9 +126,12 @@ def _cases():
     skewed = problem(
         losses.Function(quartic_grad, dim=3, value=quartic_value), noise.Function(skewed_factor, kind="full")
     )
+    stable = problem(losses.Quadratic(H3), noise.AlphaStable(1.6, [0.1, 0.2, 0.0]))
+    isotropic = problem(losses.Quadratic(H3), noise.AlphaStable(1.4, 0.1, isotropic=True))
+    student = problem(losses.Quadratic(H3), noise.StudentT(3.5, S3), 2)
+    inputs = problem(losses.Quadratic(H3, center=x3[::-1]), noise.GaussianInputs(H3, 0.3), 2)
     rates = np.array(H3) + np.array([[0.0, 0.5, 0.0], [-0.5, 0.0, 0.0], [0.0, 0.0, 0.0]])
     ou = optsde.OrnsteinUhlenbeck(rates, [0.1, 0.2, 0.3], S3)
-    x1, x2, x3 = 0.7, [0.4, -0.3], [0.5, -0.4, 0.2]
     dense = np.random.default_rng(1).normal(size=(17, 17)) / 8
     big = problem(losses.Quadratic(dense @ dense.T + np.eye(17)), noise.Gaussian(dense @ dense.T + 0.1 * np.eye(17)))
     langevin = {
@@ -168,6 +172,14 @@ def _cases():
         "discrete": Case(SGD.discrete(full), x3, {"steps": 9}),
         "discrete loss_scaled": Case(SGD.discrete(scaled), x3, {"steps": 9}),
         "discrete function": Case(SGD.discrete(skewed), x3, {"steps": 9}),
+        "levy_euler": Case(SGD.sde(stable), x3, steps),
+        "levy_euler isotropic": Case(SGD.sde(isotropic), x3, steps),
+        "discrete stable": Case(SGD.discrete(stable), x3, {"steps": 9}),
+        "discrete isotropic": Case(SGD.discrete(isotropic), x3, {"steps": 9}),
+        "discrete cauchy": Case(SGD.discrete(problem(losses.Quadratic(H3), noise.AlphaStable(1.0, 0.1))), x3, {"steps": 9}),
+        "discrete student": Case(SGD.discrete(student), x3, {"steps": 9}),
+        "discrete gaussian_inputs": Case(SGD.discrete(inputs), x3, {"steps": 9}),
+        "euler gaussian_inputs": Case(SGD.sde(inputs), x3, steps),
         "langevin mobility": Case(optsde.Langevin(losses.Quadratic(H3), 0.5, [1.0, 2.0, 0.5]), x3, time),
         "initial gaussian": Case(SGD.sde(full), optsde.initial.Gaussian(x3, S3), steps),
         "initial uniform": Case(SGD.sde(full), optsde.initial.Uniform(-1.0, [1.0, 2.0, 3.0]), steps),
@@ -183,6 +195,7 @@ def _cases():
         "loss_scaled 1": Case(SGD.sde(scaled_one), x1, steps),
         "function": Case(SGD.sde(own), x3, steps),
         "function full": Case(SGD.sde(skewed), x3, steps),
+        "gaussian_inputs": Case(SGD.sde(inputs), x3, steps),
         "sde diagonal": Case(sde(tilted_drift, own_diffusion, 1, "diagonal", own_slope), x1, time),
         "sde diagonal free": Case(sde(tilted_drift, own_diffusion, 1, "diagonal"), x1, time),
         "sde coupled": Case(sde(linear_drift, coupled_diffusion, 3, "diagonal_coupled"), x3, time),
@@ -196,8 +209,10 @@ def _cases():
         case = cases[name]
         wiener_dt = 0.1 / 9 if "steps" in case.options else 0.1 / 3
         cases[f"{name}, refined"] = dataclasses.replace(case, options={**case.options, "wiener_dt": wiener_dt})
-    case = cases["discrete"]
-    cases["discrete, refined"] = dataclasses.replace(case, options={**case.options, "wiener_dt": 0.1 / 3})
+    cases["levy_euler, refined"] = dataclasses.replace(cases["levy_euler"], options={**steps, "wiener_dt": 0.1 / 9})
+    for name in ("discrete", "discrete isotropic"):
+        case = cases[name]
+        cases[f"{name}, refined"] = dataclasses.replace(case, options={**case.options, "wiener_dt": 0.1 / 3})
     singles = [name for name in cases if not name.startswith("initial")]
     for name in singles:
         case = cases[name]
@@ -245,6 +260,10 @@ FEW = [
     "euler affine, two_point",
     "milstein sde full, refined",
     "initial gaussian",
+    "levy_euler, refined",
+    "discrete isotropic",
+    "discrete student",
+    "discrete gaussian_inputs",
 ]
 
 

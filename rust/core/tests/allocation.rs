@@ -5,10 +5,11 @@ use optsde_core::ensemble::{Control, Initial, Plan, Start, run};
 use optsde_core::error::{Error, Result};
 use optsde_core::linalg::Matrix;
 use optsde_core::loss::{DoubleWell, Loss, Quadratic, Rastrigin, Rosenbrock};
-use optsde_core::noise::{AffineDiagonal, Factor, Gaussian, LossScaled, Noise, Zero};
+use optsde_core::noise::{AffineDiagonal, Factor, Gaussian, GaussianInputs, LossScaled, Noise, Stable, Zero};
 use optsde_core::observe::{Moments, Observer, Snapshots};
+use optsde_core::optimizer::{GaussianInputsGradient, Sgd, StableGradient, StochasticGradient, StudentGradient};
 use optsde_core::rates::{Rates, Schedule};
-use optsde_core::scheme::{METHODS, stepper};
+use optsde_core::scheme::{METHODS, Stepper, stepper};
 use optsde_core::wiener::{Element, Grid, Increments};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::Arc;
@@ -39,24 +40,25 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
+const H: f64 = 1e-4;
+
 fn allocations<T: Element>(
-    method: &str,
-    sde: &Arc<dyn Sde<T>>,
+    stepper: &Arc<dyn Stepper<T>>,
     cells: u64,
     increments: Increments,
     n_steps: u64,
 ) -> Result<u64> {
-    let (h, n_paths) = (1e-4, 200);
+    let (n_paths, dim) = (200, stepper.dim());
     let observers: Vec<Arc<dyn Observer<T>>> = vec![
-        Arc::new(Moments::new(vec![0, n_steps], n_paths, sde.dim(), true)),
-        Arc::new(Snapshots::<T>::new(vec![n_steps], 0, n_paths, sde.dim()).ok_or(Error::missing("memory"))?),
+        Arc::new(Moments::new(vec![0, n_steps], n_paths, dim, true)),
+        Arc::new(Snapshots::<T>::new(vec![n_steps], 0, n_paths, dim).ok_or(Error::missing("memory"))?),
     ];
     let plan = Plan {
-        stepper: stepper(method, sde.clone(), h)?,
-        initial: Start::of(sde.dim(), Initial::Point(vec![T::from_f64(0.3); sde.dim()])),
+        stepper: stepper.clone(),
+        initial: Start::of(dim, Initial::Point(vec![T::from_f64(0.3); dim])),
         floor: None,
         key: 7,
-        grid: Grid { h, cells, increments },
+        grid: Grid { h: H, cells, increments },
         t0: 0.0,
         first_cell: 0,
         n_steps,
@@ -68,7 +70,7 @@ fn allocations<T: Element>(
     let before = ALLOCATIONS.load(Ordering::Relaxed);
     let outcome = run(&plan, 1, &Control::default(), &mut || ());
     let made = ALLOCATIONS.load(Ordering::Relaxed) - before;
-    assert!(outcome.complete && outcome.error.is_none() && outcome.diverged.is_empty(), "{method}");
+    assert!(outcome.complete && outcome.error.is_none() && outcome.diverged.is_empty());
     Ok(made)
 }
 
@@ -91,6 +93,9 @@ fn equations<T: Element>() -> Result<Vec<Arc<dyn Sde<T>>>> {
             Arc::new(AffineDiagonal::new(vec![1.0; 2], vec![0.5; 2], vec![0.0; 2])),
             Arc::new(LossScaled::new(loss.clone(), full, 1.0)),
             Arc::new(LossScaled::new(loss.clone(), diagonal, 1.0)),
+            Arc::new(Stable::new(1.5, vec![1e-3; 2], false)),
+            Arc::new(Stable::new(1.5, vec![1e-3; 2], true)),
+            Arc::new(GaussianInputs::new(loss.clone(), matrix.clone(), 0.5)?),
         ];
         for noise in noises {
             for model in adaptive_models()? {
@@ -129,7 +134,40 @@ fn adaptive_models() -> Result<Vec<AdaptiveModel>> {
     Ok(list)
 }
 
+fn algorithms<T: Element>() -> Result<Vec<Arc<dyn Stepper<T>>>> {
+    let matrix = Matrix::new(2, 2, vec![2.0, 0.5, 0.5, 1.0])?;
+    let loss: Arc<dyn Loss<T>> = Arc::new(Quadratic::full(&matrix, None)?.cast::<T>());
+    let mut list: Vec<Arc<dyn Stepper<T>>> = Vec::new();
+    for variance in [1.0, 4.0] {
+        let (full, diagonal) = (Factor::of_covariance(&matrix)?, Factor::of_variances(&[1.0, 2.0]));
+        let stable = |isotropic| Stable::new(1.5, vec![1e-3; 2], isotropic);
+        let gradients: [Arc<dyn StochasticGradient<T>>; 5] = [
+            Arc::new(StudentGradient::new(loss.clone(), 5.0, full, 2.0, variance)),
+            Arc::new(StudentGradient::new(loss.clone(), 5.0, diagonal, 2.0, variance)),
+            Arc::new(StableGradient::new(loss.clone(), stable(false), variance)),
+            Arc::new(StableGradient::new(loss.clone(), stable(true), variance)),
+            Arc::new(GaussianInputsGradient::new(&matrix, &[0.1, 0.2], 0.5, 3, variance)?),
+        ];
+        list.extend(gradients.map(|gradient| Arc::new(Sgd::new(gradient, H)) as Arc<dyn Stepper<T>>));
+    }
+    Ok(list)
+}
+
+/// As many allocations in a long run as in a short one.
+fn check<T: Element>(stepper: &Arc<dyn Stepper<T>>, cells: u64, increments: Increments, name: &str) -> Result<()> {
+    let count = |n| allocations(stepper, cells, increments, n);
+    count(20)?; // what is done once in a process is done now
+    let (few, many) = (count(20)?, count(400)?);
+    assert_eq!(few, many, "{name}");
+    Ok(())
+}
+
 fn no_allocation_per_step<T: Element>() -> Result<()> {
+    for (k, algorithm) in algorithms::<T>()?.iter().enumerate() {
+        for cells in [1, 3] {
+            check(algorithm, cells, Increments::Gaussian, &format!("algorithm {k}"))?;
+        }
+    }
     for sde in equations::<T>()? {
         for method in METHODS.iter().filter(|m| m.noise_kinds.contains(&sde.kind())) {
             if method.name == "ornstein_uhlenbeck" && sde.linear().is_none() {
@@ -148,10 +186,8 @@ fn no_allocation_per_step<T: Element>() -> Result<()> {
                 if method.name == "ornstein_uhlenbeck" && cells > 1 {
                     continue; // it steps on the cells themselves
                 }
-                let count = |n| allocations(method.name, &sde, cells, increments, n);
-                count(20)?; // what is done once in a process is done now
-                let (few, many) = (count(20)?, count(400)?);
-                assert_eq!(few, many, "{} on noise of kind {}", method.name, sde.kind().name());
+                let name = format!("{} on noise of kind {}", method.name, sde.kind().name());
+                check(&stepper(method.name, sde.clone(), H)?, cells, increments, &name)?;
             }
         }
     }
