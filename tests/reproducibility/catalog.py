@@ -176,7 +176,9 @@ def _cases():
         "levy_euler isotropic": Case(SGD.sde(isotropic), x3, steps),
         "discrete stable": Case(SGD.discrete(stable), x3, {"steps": 9}),
         "discrete isotropic": Case(SGD.discrete(isotropic), x3, {"steps": 9}),
-        "discrete cauchy": Case(SGD.discrete(problem(losses.Quadratic(H3), noise.AlphaStable(1.0, 0.1))), x3, {"steps": 9}),
+        "discrete cauchy": Case(
+            SGD.discrete(problem(losses.Quadratic(H3), noise.AlphaStable(1.0, 0.1))), x3, {"steps": 9}
+        ),
         "discrete student": Case(SGD.discrete(student), x3, {"steps": 9}),
         "discrete gaussian_inputs": Case(SGD.discrete(inputs), x3, {"steps": 9}),
         "euler gaussian_inputs": Case(SGD.sde(inputs), x3, steps),
