@@ -86,7 +86,7 @@ fn equations<T: Element>() -> Result<Vec<Arc<dyn Sde<T>>>> {
         list.push(Arc::new(GradientFlow::new(loss.clone(), 0.1, 2)));
         let full = Factor::of_covariance(&matrix)?;
         let diagonal = Factor::of_variances(&[1.0, 2.0]);
-        let noises: Vec<Arc<dyn Noise<T>>> = vec![
+        let mut noises: Vec<Arc<dyn Noise<T>>> = vec![
             Arc::new(Zero(2)),
             Arc::new(Gaussian(full.clone())),
             Arc::new(Gaussian(diagonal.clone())),
@@ -95,8 +95,10 @@ fn equations<T: Element>() -> Result<Vec<Arc<dyn Sde<T>>>> {
             Arc::new(LossScaled::new(loss.clone(), diagonal, 1.0)),
             Arc::new(Stable::new(1.5, vec![1e-3; 2], false)),
             Arc::new(Stable::new(1.5, vec![1e-3; 2], true)),
-            Arc::new(GaussianInputs::new(loss.clone(), matrix.clone(), 0.5)?),
         ];
+        if quadratic.is_some() {
+            noises.push(Arc::new(GaussianInputs::new(loss.clone(), matrix.clone(), 0.5)?));
+        }
         for noise in noises {
             for model in adaptive_models()? {
                 if let Ok(sde) = Adaptive::new(model, loss.clone(), noise.clone()) {
