@@ -16,6 +16,10 @@ __version__: str
 #        {"kind": "quartic", "a": float, "b": float, "dim": int}
 #        {"kind": "rosenbrock" | "rastrigin" | "styblinski_tang", "dim": int}
 #        {"kind": "mueller_brown"}   {"kind": "scalar_factorization"}
+#        {"kind": "matrix_factorization", "target": (p, q), "rank": int}
+#        {"kind": "diagonal_linear_network", "x": (N, p), "y": (N,)}
+#        {"kind": "mlp", "x": (N, p), "y": (N, k), of classes one-hot, "hidden": [int, ...],
+#         "activation": "tanh" | "sigmoid" | "identity", "loss": "mse" | "cross_entropy"}
 #        {"kind": "function", "dim": int, "grad": f, "value": f | None, "hessian": f | None, "third": f | None}
 #        {"kind": "compiled", "dim": int, "grad": c, "value": c | None}, where c = {"address": int, "user_data": int}
 # noise: {"kind": "zero", "dim": int}

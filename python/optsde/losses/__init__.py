@@ -3,14 +3,18 @@
 from optsde.losses._base import Loss
 from optsde.losses.callbacks import Compiled, Function, from_numba
 from optsde.losses.landscapes import MuellerBrown, Rastrigin, Rosenbrock, ScalarFactorization
+from optsde.losses.networks import MLP, DiagonalLinearNetwork, MatrixFactorization
 from optsde.losses.quadratic import Quadratic
 from optsde.losses.wells import DoubleWell, Quartic, StyblinskiTang
 
 __all__ = [
+    "MLP",
     "Compiled",
+    "DiagonalLinearNetwork",
     "DoubleWell",
     "Function",
     "Loss",
+    "MatrixFactorization",
     "MuellerBrown",
     "Quadratic",
     "Quartic",

@@ -9,8 +9,8 @@ use optsde_core::error::Error;
 use optsde_core::function::{BlockFunction, Compiled};
 use optsde_core::linalg::Matrix;
 use optsde_core::loss::{
-    Builtin, DoubleWell, FunctionLoss, Loss, MuellerBrown, Quadratic, Quartic, Rastrigin, Ridge, Rosenbrock,
-    ScalarFactorization, StyblinskiTang,
+    Activation, Builtin, Criterion, DoubleWell, FunctionLoss, Loss, MatrixFactorization, MuellerBrown, Network,
+    Quadratic, Quartic, Rastrigin, Ridge, Rosenbrock, ScalarFactorization, StyblinskiTang,
 };
 use optsde_core::noise::{AffineDiagonal, Factor, Gaussian, LossScaled, Noise, NoiseKind, Zero};
 use optsde_core::wiener::Element;
@@ -156,9 +156,33 @@ pub fn builtin(dict: &Bound<'_, PyDict>) -> PyResult<Option<Builtin>> {
         "styblinski_tang" => StyblinskiTang::new(dim()?).map(Builtin::StyblinskiTang),
         "mueller_brown" => Ok(Builtin::MuellerBrown(MuellerBrown)),
         "scalar_factorization" => Ok(Builtin::ScalarFactorization(ScalarFactorization)),
+        "matrix_factorization" => {
+            let (shape, target) = array(dict, "target")?;
+            MatrixFactorization::new(&matrix(&shape, target)?, entry(dict, "rank")?).map(Builtin::MatrixFactorization)
+        }
+        "diagonal_linear_network" => {
+            let (shape, inputs) = array(dict, "x")?;
+            Network::diagonal_linear(&matrix(&shape, inputs)?, vector(dict, "y")?).map(Builtin::Network)
+        }
+        "mlp" => mlp(dict)?.map(Builtin::Network),
         _ => return Ok(None),
     };
     loss.map(Some).map_err(to_python)
+}
+
+fn mlp(dict: &Bound<'_, PyDict>) -> PyResult<optsde_core::error::Result<Network<f64>>> {
+    let ((shape, inputs), (of_targets, targets)) = (array(dict, "x")?, array(dict, "y")?);
+    let (inputs, targets) = (matrix(&shape, inputs)?, matrix(&of_targets, targets)?);
+    let name: String = entry(dict, "activation")?;
+    let activation = Activation::from_name(&name)
+        .ok_or_else(|| PyValueError::new_err(format!("activation: unknown name {name:?}")))?;
+    let criterion = match entry::<String>(dict, "loss")?.as_str() {
+        "mse" => Criterion::SquaredError,
+        "cross_entropy" => Criterion::CrossEntropy,
+        other => return Err(PyValueError::new_err(format!("loss: unknown name {other:?}"))),
+    };
+    let hidden: Vec<usize> = entry(dict, "hidden")?;
+    Ok(Network::mlp(&inputs, &targets, &hidden, activation, criterion))
 }
 
 /// The loss of a description.
