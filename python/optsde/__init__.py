@@ -1,6 +1,6 @@
 """Stochastic differential equations of optimizers, and the optimizers themselves, in large ensembles."""
 
-from optsde import errors, initial, losses, noise, observers, schedules
+from optsde import datasets, errors, initial, losses, noise, observers, schedules
 from optsde._compiled import compiled
 from optsde._core import __version__
 from optsde._keys import Key
@@ -49,6 +49,7 @@ __all__ = [
     "__version__",
     "compare",
     "compiled",
+    "datasets",
     "errors",
     "initial",
     "losses",
