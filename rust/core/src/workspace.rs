@@ -1,6 +1,5 @@
 //! Working memory for kernels whose interface hands them none: a buffer a thread keeps, so that steps allocate nothing.
 
-use crate::lanes::Real;
 use std::any::Any;
 use std::cell::RefCell;
 use std::ops::{Deref, DerefMut};
@@ -11,7 +10,7 @@ thread_local! {
 }
 
 /// Runs `f` with `len` numbers of any value. What it writes is lost afterwards.
-pub fn with_workspace<T: Real, R>(len: usize, f: impl FnOnce(&mut [T]) -> R) -> R {
+pub fn with_workspace<T: Copy + Default + 'static, R>(len: usize, f: impl FnOnce(&mut [T]) -> R) -> R {
     f(&mut Scratch::take(len, T::default()))
 }
 
@@ -19,6 +18,7 @@ pub fn with_workspace<T: Real, R>(len: usize, f: impl FnOnce(&mut [T]) -> R) -> 
 /// for kernels: a closure handed to [`with_workspace`] would leave the instruction set they were entered for.
 pub struct Scratch<E: Copy + 'static> {
     /// In a box of its own, so that coming and going moves one pointer. Present until dropped.
+    #[allow(clippy::box_collection)]
     buffer: Option<Box<Vec<E>>>,
     len: usize,
 }

@@ -7,6 +7,7 @@ mod heavy_tails;
 mod sam;
 mod sgd;
 mod sign;
+mod sampling;
 
 pub use adaptive::{Adaptive, Averages};
 pub use gaussian::GaussianGradient;
@@ -15,6 +16,7 @@ pub use heavy_tails::{StableGradient, StudentGradient};
 pub use sam::{Ascent, Sam};
 pub use sgd::{Momentum, MomentumSgd, Sgd};
 pub use sign::SignSgd;
+pub use sampling::{Sampler, Sampling};
 
 use crate::elementwise::add_scaled;
 use crate::error::Result;

@@ -5,6 +5,7 @@
 //! and the high word of the 64-bit key; q is the number of the block within the path.
 
 mod heavy_tails;
+mod indices;
 mod normal;
 mod philox;
 mod signs;
@@ -12,6 +13,7 @@ mod three_point;
 
 pub(crate) use heavy_tails::power;
 pub use heavy_tails::{HeavyTails, fill_heavy_tails, heavy_tails_at};
+pub use indices::{fill_indices, indices_per_block};
 pub use philox::philox4x32_10;
 pub(crate) use signs::signed;
 pub use signs::{SIGN_ROWS, SignRows, fill_sign_words};
