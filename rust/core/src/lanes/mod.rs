@@ -23,7 +23,9 @@ pub use portable::Portable;
 pub const LANE_MULTIPLE: usize = 16;
 
 /// An element type of states: `f64` or `f32`.
-pub trait Real: Copy + Send + Sync + PartialOrd + Default + std::fmt::Debug + 'static {
+pub trait Real:
+    Copy + Send + Sync + PartialOrd + Default + std::fmt::Debug + std::ops::Add<Output = Self> + 'static
+{
     /// The vector of this element on instruction set `S`.
     type V<S: Simd>: Vector<Elem = Self>;
     /// Bytes of one element.

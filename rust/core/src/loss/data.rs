@@ -28,9 +28,20 @@ pub trait DataLoss<T: Real>: Loss<T> {
         Err(Error::missing("the derivative of the outputs"))
     }
 
-    /// The variances over examples of each component of the gradient, divided by `N`: `out` has `d` rows.
+    /// The diagonal of `Σ_1(x)`: the variances of the components of the gradient over the examples, whose squared
+    /// deviations are summed and divided by `N`. `out` has `d` rows.
     fn grad_variances(&self, x: &[T], out: &mut [T], span: Span) -> Result<()>;
 
     /// The derivative of [`DataLoss::grad_variances`] along `v`: `out` has `d` rows.
     fn grad_variances_along(&self, x: &[T], v: &[T], out: &mut [T], span: Span) -> Result<()>;
+
+    /// `out = (1/N) Σ_ik (∂φ_ik/∂x)²`, component by component: what label noise adds to the variances. `d` rows.
+    fn jacobian_squares(&self, _x: &[T], _out: &mut [T], _span: Span) -> Result<()> {
+        Err(Error::missing("the squares of the derivative of the outputs"))
+    }
+
+    /// The derivative of [`DataLoss::jacobian_squares`] along `v`: `d` rows.
+    fn jacobian_squares_along(&self, _x: &[T], _v: &[T], _out: &mut [T], _span: Span) -> Result<()> {
+        Err(Error::missing("the second derivative of the outputs"))
+    }
 }
