@@ -1,6 +1,8 @@
 //! Prints what a minibatch gradient costs: nanoseconds a path and step, one thread, beside the floor of index draws and
 //! bare dot products.
 
+#![allow(clippy::expect_used)] // a program that measures
+
 use optsde_core::block::Span;
 use optsde_core::lanes::{Kernel, LANE_MULTIPLE, Number, Real, Simd, Vector, available, dispatch, with_isa};
 use optsde_core::linalg::Matrix;

@@ -52,6 +52,7 @@ macro_rules! kernels {
         }
 
         $(#[$doc])*
+        #[allow(clippy::too_many_arguments)] // as many as the formula has letters
         pub fn $name<T: Real>(out: &mut [T], $($slice: &[T],)* $($constant: f64),*) {
             $(assert!($slice.len() >= out.len());)*
             dispatch($kernel { out, $($slice,)* $($constant: T::from_f64($constant)),* });

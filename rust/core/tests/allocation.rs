@@ -7,7 +7,7 @@ use optsde_core::linalg::Matrix;
 use optsde_core::loss::{DoubleWell, Loss, Quadratic, Rastrigin, Rosenbrock};
 use optsde_core::noise::{AffineDiagonal, Factor, Gaussian, GaussianInputs, LossScaled, Noise, Stable, Zero};
 use optsde_core::observe::{Moments, Observer, Snapshots};
-use optsde_core::optimizer::{GaussianInputsGradient, Sgd, StableGradient, StochasticGradient, StudentGradient};
+use optsde_core::optimizer::{Clock, GaussianInputsGradient, Sgd, StableGradient, StochasticGradient, StudentGradient};
 use optsde_core::rates::{Rates, Schedule};
 use optsde_core::scheme::{METHODS, Stepper, stepper};
 use optsde_core::wiener::{Element, Grid, Increments};
@@ -150,7 +150,11 @@ fn algorithms<T: Element>() -> Result<Vec<Arc<dyn Stepper<T>>>> {
             Arc::new(StableGradient::new(loss.clone(), stable(true), variance)),
             Arc::new(GaussianInputsGradient::new(&matrix, &[0.1, 0.2], 0.5, 3, variance)?),
         ];
-        list.extend(gradients.map(|gradient| Arc::new(Sgd::new(gradient, H)) as Arc<dyn Stepper<T>>));
+        let rates = Rates::new(None, Schedule::Constant, H)?;
+        list.extend(gradients.map(|gradient| {
+            let (rates, clock) = (rates.clone(), Clock { inner: 1.0 });
+            Arc::new(Sgd { gradient, rates, clock, lr: H, decay: 0.0 }) as Arc<dyn Stepper<T>>
+        }));
     }
     Ok(list)
 }

@@ -1,5 +1,7 @@
 //! One step of Platen's and of Heun's scheme against the published formula, written out path by path.
 
+#![allow(clippy::needless_range_loop)] // formulas with indices are read as they are printed
+
 use optsde_core::block::Span;
 use optsde_core::dynamics::Sde;
 use optsde_core::error::Result;
@@ -109,7 +111,7 @@ fn platen(at: Coefficients, t: f64, h: f64, x: &[f64], dw: &[f64], v: &[Vec<f64>
 const WIDTH: usize = 32;
 const T0: f64 = 0.4;
 const H: f64 = 0.3;
-const AT: StepAddress = StepAddress { key: 99, first_path: 7, cell: 5 };
+const AT: StepAddress = StepAddress { key: 99, first_path: 7, cell: 5, cells: 1 };
 
 fn increments(m: usize) -> Vec<f64> {
     (0..m * WIDTH).map(|k| 0.9 * (1.7 * k as f64).sin()).collect()

@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oracle_of_the_specification() {
+    fn a_worked_example() {
         let (b, q) = (square(&[2.0, 0.5, 0.5, 1.0]), square(&[0.1, 0.03, 0.03, 0.05]));
         let step = ou_step(&b, &q, 0.3).unwrap();
         near(&step.phi, &[0.5556655, -0.09636317, -0.09636317, 0.74839184], 1e-8);

@@ -5,18 +5,18 @@ mod gaussian;
 mod gaussian_inputs;
 mod heavy_tails;
 mod sam;
+mod sampling;
 mod sgd;
 mod sign;
-mod sampling;
 
 pub use adaptive::{Adaptive, Averages};
 pub use gaussian::GaussianGradient;
 pub use gaussian_inputs::GaussianInputsGradient;
 pub use heavy_tails::{StableGradient, StudentGradient};
 pub use sam::{Ascent, Sam};
+pub use sampling::{Sampler, Sampling};
 pub use sgd::{Momentum, MomentumSgd, Sgd};
 pub use sign::SignSgd;
-pub use sampling::{Sampler, Sampling};
 
 use crate::elementwise::add_scaled;
 use crate::error::Result;

@@ -79,12 +79,13 @@ impl Sampler {
             }
             Sampling::Reshuffled => {
                 let steps = u64::from(n) / batch as u64;
-                let (epoch, step) = (at.cell / steps, at.cell % steps);
+                let now = at.cell / at.cells; // steps done
+                let (epoch, step) = (now / steps, now % steps);
                 let place = Place { key: at.key, first_path: at.first_path, width: span.width, epoch };
                 let mut order = self.take(place);
                 while order.done <= step {
                     let begin = order.done as usize * batch;
-                    fill(at.cell - step + order.done, &|b| n.saturating_sub((begin + b) as u32).max(1), out);
+                    fill((now - step + order.done) * per_batch, &|b| n.saturating_sub((begin + b) as u32).max(1), out);
                     order.advance(begin, batch, n as usize, out);
                 }
                 order.read(step as usize * batch, n as usize, &mut out[..batch * span.width]);
@@ -211,7 +212,7 @@ mod tests {
 
     fn draw(sampler: &Sampler, cell: u64, first_path: u64, width: usize) -> Vec<u32> {
         let mut out = vec![0; sampler.rows() * width];
-        let at = StepAddress { key: 77, first_path, cell };
+        let at = StepAddress { key: 77, first_path, cell, cells: 1 };
         sampler.draw(at, 0, 1, Span { n: width, width }, &mut out);
         out.truncate(sampler.batch * width);
         out
@@ -255,7 +256,7 @@ mod tests {
         let (n, batch, width) = (50_u32, 30, 16);
         let mut candidates = vec![0; 32 * width];
         let first_bound = n - batch as u32 + 1;
-        let at = StepAddress { key: 3, first_path: 0, cell: 0 };
+        let at = StepAddress { key: 3, first_path: 0, cell: 0, cells: 1 };
         let bound = |b: usize| (first_bound + b as u32).min(n);
         fill_indices(at.stream(Tag::MINIBATCH), 0..8, n, bound, width, &mut candidates);
         candidates.truncate(batch * width);

@@ -112,11 +112,11 @@ mod tests {
                     let words = ADDRESS.words(5 + (row / per_block) as u64, lane).map(u128::from);
                     let (word, bits) = match per_block {
                         4 => (words[row % 4], 32),
-                        _ => (words[2 * (row % 2)] << 32 | words[2 * (row % 2) + 1], 64),
+                        _ => ((words[2 * (row % 2)] << 32) | words[2 * (row % 2) + 1], 64),
                     };
                     assert_eq!(
                         u128::from(*found),
-                        word * u128::from(bound(row)) >> bits,
+                        (word * u128::from(bound(row))) >> bits,
                         "{isa:?} {most} {row} {lane}"
                     );
                 }

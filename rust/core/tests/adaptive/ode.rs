@@ -1,4 +1,4 @@
-//! Without noise: the figures of specifications 4 and 11, and orders of convergence to the algorithm.
+//! Without noise: solutions computed apart from this code, and orders of convergence to the algorithm.
 
 use crate::one_step::algorithm;
 use crate::problem::{Case, RMSPROP, Well, adam, block, close};
@@ -19,7 +19,7 @@ fn solve(case: &Case, order: Order, [t0, t1]: [f64; 2], x: &[f64]) -> Result<Vec
     let mut x = block(&x.iter().zip(&units).map(|(x, u)| x * u).collect::<Vec<f64>>());
     let mut scratch = vec![0.0; scheme.scratch_rows() * span.width];
     for k in 0..n {
-        let at = StepAddress { key: 0, first_path: 0, cell: 0 };
+        let at = StepAddress { key: 0, first_path: 0, cell: 0, cells: 1 };
         let step = Step { t: t0 + f64::from(k) * h, h, dw: &[], iterated: &[], residuals: &[], at, span };
         scheme.step(&step, &mut x, &mut scratch)?;
     }
@@ -74,7 +74,7 @@ fn solutions_of_order_two_have_the_figures_of_the_oracle() -> Result<()> {
     Ok(())
 }
 
-/// The oracle of specification 4, "Ballistic order 2, deterministic".
+/// Adam and RMSprop at order 2 on a quartic: figures of an independent solver.
 #[test]
 fn another_problem_has_its_figures() -> Result<()> {
     let loss = Well { a: [[1.0, 0.5], [0.5, 1.0]], q: 0.0, p: 0.0, r: 1.0, first: 1.0 };
@@ -88,7 +88,7 @@ fn another_problem_has_its_figures() -> Result<()> {
     let chain = [0.30268684, -0.35764780, 0.62263693, -0.30515032, 0.78912276, 0.41889239];
     close(&iterate(&adam, [0.5, 1.5], &x), &chain, 1e-8);
     let solution = [0.30275346, -0.35771825, 0.62264314, -0.30515429, 0.78906045, 0.41890611];
-    // The equation of specification 4 has the bias corrections of the step before, and the other sign of their slope.
+    // Those figures have the bias corrections of the step before, and the other sign of their slope.
     close(&solve(&adam, Order::Two, [0.5, 1.5], &x)?, &solution, 6e-6);
     let rmsprop = case(Rule::RmsProp { c: 1.5 }, Lagged);
     let x = [1.0, -0.6, 0.5, 0.8];

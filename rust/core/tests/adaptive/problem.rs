@@ -1,4 +1,4 @@
-//! The problem of specification 11, section 12.1, with every derivative; and blocks of one point.
+//! A problem of two parameters with every derivative; and blocks of one point.
 
 use optsde_core::block::Span;
 use optsde_core::dynamics::{Adaptive, AdaptiveModel, Order, Ordering, Regime, Rule, Sde};
@@ -301,7 +301,7 @@ pub fn euler(case: &Case, sde: Arc<dyn Sde<f64>>, t: f64, h: f64, x: &[f64], dw:
     let scaled: Vec<f64> = x.iter().zip(&units).map(|(x, u)| x * u).collect();
     let scheme = stepper("euler_maruyama", sde, h).unwrap();
     let (mut x, mut scratch) = (block(&scaled), vec![0.0; scheme.scratch_rows() * SPAN.width]);
-    let at = StepAddress { key: 0, first_path: 0, cell: 0 };
+    let at = StepAddress { key: 0, first_path: 0, cell: 0, cells: 1 };
     let step = Step { t, h, dw: &block(dw), iterated: &[], residuals: &[], at, span: SPAN };
     scheme.step(&step, &mut x, &mut scratch).unwrap();
     first_lane(&x).iter().zip(&units).map(|(x, u)| x / u).collect()

@@ -1,4 +1,4 @@
-//! Specification 11, sections 4 to 7b, in plain numbers and for any covariance: what the blocks must give.
+//! The equations of order 2 in plain numbers, path by path and for any covariance: what the blocks must give.
 
 use crate::problem::{Case, Problem, Square, Vector, square};
 use optsde_core::dynamics::Rule;
@@ -126,7 +126,7 @@ pub fn coefficients(case: &Case, t: f64, x: &[f64]) -> Coefficients {
                 c.a0[i][j] = s_d[i][j];
                 c.a1[i][j] += -0.25 * gamma[i] * d[i] * curved(i, j) * gamma[j] * d[j];
                 c.a1[i][j] += 0.5 * gamma[i] * d[i] * jw[i][j] * gamma[j] * d[j];
-                // -½ ∂_t a0, of a schedule: not in the specification
+                // -½ ∂_t a0, of a schedule
                 let in_time = gamma_t[i] * gamma[j] + gamma[i] * gamma_t[j];
                 c.a1[i][j] -= 0.5 * in_time * d[i] * sigma[i][j] * d[j];
                 for k in 0..2 {

@@ -191,7 +191,7 @@ mod tests {
         Ok(())
     }
 
-    /// The figures of specification 11, section 12.1.
+    /// Figures from a computation apart from this code.
     #[test]
     fn derivatives_are_those_of_the_oracle() -> Result<()> {
         for (p, gamma, gamma_slope) in
