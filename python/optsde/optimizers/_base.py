@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from optsde import _core
 from optsde._arrays import integer, positive_number
 from optsde._description import Description
 from optsde.dynamics import Dynamics, problem_uses_compiled
@@ -353,10 +354,18 @@ class Model(Dynamics):
         return problem_uses_compiled(self.problem)
 
     @property
+    def noise_kind(self) -> str:
+        """As of every dynamics; of an algorithm, that of its gradient's noise."""
+        return _core.dynamics_noise_kind(self._plain() if self._discrete else self._spec())
+
+    def _plain(self) -> dict[str, Any]:
+        """The equation of plain SGD, whose noise is the gradient's."""
+        return {"kind": "sgd_sde", "lr": 1.0} | self.problem._spec()
+
+    @property
     def _declared_kind(self) -> tuple[str, str, dict[str, Any]] | None:
         kind = self.problem.noise._declared_kind
-        plain = {"kind": "sgd_sde", "lr": 1.0} | self.problem._spec()
-        return None if kind is None else ("noise", kind, plain)
+        return None if kind is None else ("noise", kind, self._plain())
 
     def _spec(self) -> dict[str, Any]:
         native = self.optimizer._native(self)
