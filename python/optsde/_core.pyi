@@ -20,7 +20,8 @@ __version__: str
 #        {"kind": "diagonal_linear_network", "x": (N, p), "y": (N,)}
 #        {"kind": "mlp", "x": (N, p), "y": (N, k), of classes one-hot, "hidden": [int, ...],
 #         "activation": "tanh" | "sigmoid" | "identity", "loss": "mse" | "cross_entropy"}
-#        {"kind": "function", "dim": int, "grad": f, "value": f | None, "hessian": f | None, "third": f | None}
+#        {"kind": "function", "dim": int, "grad": f, "value": f | None, "hessian": f | None, "third": f | None},
+#         where third takes a point and a direction after it, (n, 2 d)
 #        {"kind": "compiled", "dim": int, "grad": c, "value": c | None}, where c = {"address": int, "user_data": int}
 # noise: {"kind": "zero", "dim": int}
 #        {"kind": "gaussian_diagonal", "cov": (d,)}     {"kind": "gaussian_full", "cov": (d, d)}

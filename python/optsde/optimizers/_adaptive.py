@@ -18,6 +18,8 @@ from optsde.problem import Problem
 ORDERINGS = ("fresh", "lagged")
 # The floor of a second moment whose noise may carry it below zero: this share of the noise's least variance.
 _FLOOR_SHARE = 1e-3
+# The least root of a second moment as a share of eps: there it no longer matters beside eps.
+_BESIDE_EPS = 1e-4
 
 MALLADI = (
     "Malladi, Lyu, Panigrahi, Arora: On the SDEs and scaling rules for adaptive gradient algorithms (NeurIPS 2022)"
@@ -107,14 +109,19 @@ class Adaptive(Optimizer):
             )
         if not is_smooth(self.lr):
             raise ValueError("order: the equations beyond order 1 need a schedule without jumps, and this one jumps")
+        if order == "corrected":
+            problem.loss._require("third", f"sde(order={order!r})")
 
     def _starts_at_gradient(self, model: Model) -> bool:
         return not model._discrete and not self._corrected
 
-    def _floor(self, problem: Problem) -> FloatArray:
+    def _floor(self, model: Model) -> FloatArray:
         """Where the equations read a second moment that noise has carried below zero."""
+        problem = model.problem
         noise, dim = problem.noise, problem.dim
         least = np.zeros(dim)
+        if model.order == 1:
+            return frozen(least)  # no noise drives it: it stays positive
         if isinstance(noise, (Gaussian, StudentT)):
             least = np.diag(noise.cov) if noise.cov.ndim == 2 else as_vector(noise.cov, dim)
         elif isinstance(noise, AffineDiagonal):
@@ -122,7 +129,7 @@ class Adaptive(Optimizer):
         elif isinstance(noise, LossScaled):
             cov = np.diag(noise.cov) if noise.cov.ndim == 2 else as_vector(noise.cov, dim)
             least = max(noise.floor, 0.0) * cov
-        return frozen(np.maximum(_FLOOR_SHARE * least / problem.batch_size, self.eps**2 + 1e-300))
+        return frozen(np.maximum(_FLOOR_SHARE * least / problem.batch_size, (_BESIDE_EPS * self.eps) ** 2 + 1e-300))
 
     def _rates_of_time(self, regime: str | None) -> dict[str, float]:
         """``c = (1 - β)/τ`` of each average, by the names of the betas."""
@@ -164,7 +171,7 @@ class Adaptive(Optimizer):
             "order": model.order,
             "regime": model.regime,
             "lookahead": self._lookahead(model),
-            "floor": self._floor(model.problem),
+            "floor": self._floor(model),
         }
 
     def _offsets(self) -> tuple[float, float] | None:

@@ -110,7 +110,7 @@ class Adam(_AdamLike):
     State ``m`` and ``v`` are ``torch``'s ``exp_avg`` and ``exp_avg_sq``, in the algorithm and its models. They start
     at 0; but for equations without bias correction ``v`` starts at ``grad² + diag Σ/B``. With bias correction compare
     from a fixed time > 0 on (``compare(start=k)``): near 0 no deterministic equation of v can be right. Equations of
-    order 2 read v not below a floor (a thousandth of the noise's least variance, at least eps²);
+    order 2 read v not below a floor (a thousandth of the noise's least variance, at least 1e-8 eps²);
     ``Ensemble.floor_touches`` counts the visits.
 
     Parameters

@@ -23,7 +23,7 @@ class RMSprop(Adaptive):
 
     State ``v`` is ``torch``'s ``square_avg``, in the algorithm and its models; the algorithm starts it at 0, the
     equations, which need it positive, at ``grad² + diag Σ/B``. Equations of order 2 read it not below a floor (a
-    thousandth of the noise's least variance, at least eps²); ``Ensemble.floor_touches`` counts the visits.
+    thousandth of the noise's least variance, at least 1e-8 eps²); ``Ensemble.floor_touches`` counts the visits.
 
     Parameters
     ----------

@@ -195,6 +195,7 @@ pub fn loss<T: RunElement>(dict: &Bound<'_, PyDict>) -> PyResult<Arc<dyn Loss<T>
         grad: required::<T>(dict, "grad", Takes::State)?,
         value: function(dict, "value", Takes::State)?,
         hessian: function(dict, "hessian", Takes::State)?,
+        third: function(dict, "third", Takes::State)?,
     }))
 }
 

@@ -6,6 +6,7 @@ use crate::elementwise::add_product;
 use crate::error::{Error, Result};
 use crate::function::BlockFunction;
 use crate::lanes::Real;
+use crate::workspace::with_workspace;
 use std::sync::Arc;
 
 /// Gradient, and what else the user gave.
@@ -18,6 +19,9 @@ pub struct FunctionLoss<T: Real> {
     pub value: Option<Arc<dyn BlockFunction<T>>>,
     /// `d × d` rows.
     pub hessian: Option<Arc<dyn BlockFunction<T>>>,
+    /// `d` rows: the third derivative along a direction, twice. Its argument is a point and the direction after it, `2 d`
+    /// rows.
+    pub third: Option<Arc<dyn BlockFunction<T>>>,
 }
 
 impl<T: Real> Loss<T> for FunctionLoss<T> {
@@ -44,6 +48,15 @@ impl<T: Real> Loss<T> for FunctionLoss<T> {
             }
         }
         Ok(())
+    }
+    fn third_along(&self, x: &[T], v: &[T], out: &mut [T], span: Span) -> Result<()> {
+        let third = self.third.as_ref().ok_or_else(|| Error::missing("the third derivative of the loss"))?;
+        let len = self.dim * span.width;
+        with_workspace(2 * len, |both| {
+            both[..len].copy_from_slice(&x[..len]);
+            both[len..].copy_from_slice(&v[..len]);
+            third.call(0.0, both, &[self.dim], out, span)
+        })
     }
     fn needs_calling_thread(&self) -> bool {
         self.grad.needs_calling_thread()

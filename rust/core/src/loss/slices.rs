@@ -82,7 +82,7 @@ impl<T: Real> Port<T> for Along<'_, T> {
 
 /// Points and two directions at each: the answer is the second derivative along both.
 #[derive(Clone, Copy)]
-struct AlongBoth<'a, T>(&'a [T], &'a [T], &'a [T]);
+pub(super) struct AlongBoth<'a, T>(pub &'a [T], pub &'a [T], pub &'a [T]);
 
 impl<T: Real> Port<T> for AlongBoth<'_, T> {
     type N<S: Simd> = Dual<Dual<T::V<S>>>;
@@ -323,6 +323,9 @@ macro_rules! loss_of_slices {
             }
             fn hess_vec(&self, x: &[T], v: &[T], out: &mut [T], span: Span) -> Result<()> {
                 slices::compute(slices::Grad, self, slices::Along(x, v), out, span)
+            }
+            fn third_along(&self, x: &[T], v: &[T], out: &mut [T], span: Span) -> Result<()> {
+                slices::compute(slices::Grad, self, slices::AlongBoth(x, v, v), out, span)
             }
         }
 
