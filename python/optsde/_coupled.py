@@ -377,7 +377,9 @@ class Runner:
                     known[run] = self._values(states, shape)
                 with np.errstate(invalid="ignore", over="ignore"):
                     out += weight * known[run]
-        keep = np.isfinite(values).all(axis=(0, 1, 2)) & ~np.any(list(bad.values()), axis=0)
+            # A test function may overflow before the state does.
+            bad[entry.name] = bad[entry.name] | ~np.isfinite(out).all(axis=(0, 1))
+        keep = ~np.any(list(bad.values()), axis=0)
         controls = np.zeros((0, shape[1], n))
         if twin is not None:
             controls = self._controls(twin, cells, leg)

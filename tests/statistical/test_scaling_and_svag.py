@@ -1,4 +1,4 @@
-"""Scaling rules and SVAG: the invariants of every rule, published moments, and two-sample tests against transcriptions."""
+"""Scaling rules and SVAG: the invariants of every rule, published moments, two-sample tests against transcriptions."""
 
 import numpy as np
 import optsde

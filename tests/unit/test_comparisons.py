@@ -1,7 +1,9 @@
 """compare and weak_order: what they refuse, how they print, and that no cutting of the work changes a bit."""
 
+import itertools
 import pickle
 import sys
+from typing import ClassVar
 
 import numpy as np
 import optsde
@@ -212,7 +214,7 @@ def test_report():
     assert "<table>" in cmp._repr_html_()
     assert str(cmp.table(0)) == repr(cmp.table(0))
     assert "t = 0, step 0" in cmp.table(0)
-    with pytest.raises(ValueError, match="^at: "):
+    with pytest.raises(ValueError, match=r"^at: "):
         cmp.table(3)
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(cmp)).mean["SDE"]["loss"], cmp.mean["SDE"]["loss"])
     wo = optsde.weak_order(SGD.family(PLAIN), X, [0.1, 0.05], t1=0.2, rng=1, test_functions=("theta", "theta2"))
@@ -228,10 +230,10 @@ def test_plots():
     import matplotlib.pyplot as plt
 
     many = optsde.compare(BOTH, X, steps=6, n_paths=500, rng=1, at=3)
-    figure, ax = plt.subplots()
+    _figure, ax = plt.subplots()
     assert many.plot(ax=ax) is ax
     assert many.plot(function="loss").get_ylabel() == "loss: minus SGD"
-    with pytest.raises(ValueError, match="^function: .*'theta', 'loss'"):
+    with pytest.raises(ValueError, match=r"^function: .*'theta', 'loss'"):
         many.plot(function="x")
     optsde.compare(BOTH, X, steps=6, n_paths=500, rng=1).plot()
     wo = optsde.weak_order(
@@ -267,7 +269,7 @@ def test_progress_and_reference():
     )
     assert list(cmp.difference) == ["SGD"]
     assert seen[-1][0] == seen[-1][1]
-    assert all(a <= b for (a, _), (b, _) in zip(seen, seen[1:], strict=False))
+    assert all(a <= b for (a, _), (b, _) in itertools.pairwise(seen))
 
 
 def test_models_without_optimizer_steps():
@@ -295,7 +297,7 @@ def test_deterministic_models_are_run_once():
 
 def test_models_that_start_from_different_second_moments_say_so():
     class Other:
-        state = {"theta": (1,), "v": (1,)}
+        state: ClassVar = {"theta": (1,), "v": (1,)}
         _second_moment_start = True
 
     class Zero(Other):
