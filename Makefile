@@ -8,13 +8,14 @@ CARGO_FLAGS ?=
 BENCH ?=
 
 .NOTPARALLEL:
-.PHONY: help demo test quality bench lint lint-rust lint-python format clean
+.PHONY: help demo test quality bench pictures lint lint-rust lint-python format clean
 
 help:
 	@echo "make demo     stationary distributions against theory: numbers and a picture"
 	@echo "make test     the tests of the Rust core and of the Python package"
 	@echo "make quality  the long statistical tests of the random numbers"
 	@echo "make bench    speed against other libraries, side by side (BENCH=--quick for a short run)"
+	@echo "make pictures draws the pictures of the documentation anew, with the code on its pages"
 	@echo "make lint     formatting, lints and types;  make format mends the formatting"
 	@echo "make clean    removes .venv and the build"
 
@@ -31,6 +32,9 @@ quality: $(VENV)/.installed-test
 
 bench: $(VENV)/.installed-bench
 	$(PY) benches/run.py $(BENCH)
+
+pictures: $(VENV)/.installed-demo
+	$(PY) docs/pictures.py
 
 lint: lint-rust lint-python
 
