@@ -25,7 +25,10 @@ def run(page: Path) -> None:
 
 def main(names: list[str]) -> None:
     """Draw the pictures of the pages with these names, or of all pages that save one."""
-    os.environ.setdefault("MPLBACKEND", "Agg")
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    mpl.rcParams["savefig.dpi"] = 90
     for page in sorted(DOCS.rglob("*.md")):
         wanted = page.stem in names if names else "savefig(" in page.read_text(encoding="utf-8")
         if wanted:
