@@ -35,6 +35,7 @@ bench: $(VENV)/.installed-bench
 
 pictures: $(VENV)/.installed-demo
 	$(PY) docs/pictures.py
+	cd docs && ../$(PY) ../examples/weak_error_adam.py
 
 lint: lint-rust lint-python
 

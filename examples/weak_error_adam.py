@@ -48,7 +48,6 @@ def draw(ax: plt.Axes, results: dict[int, optsde.WeakOrder]) -> None:
         through = np.exp(np.mean(np.log(error[clear] / s[clear] ** order)))
         ax.plot(s, through * s**order, style, color="0.5", zorder=0, label=f"reference: slope {order}")
     ax.set(xscale="log", yscale="log", xlabel="learning rate η")
-    ax.set_ylim(bottom=ax.get_ylim()[0] / 8)  # room for the legend
     ax.set_xticks(s, [f"{rate:g}" for rate in s])
     ax.minorticks_off()
     ax.legend(loc="lower right", fontsize="small")
@@ -70,6 +69,7 @@ def main() -> None:
             print(f"{name}, equation of order {order}\n{results[order]}\n", flush=True)
         draw(ax, results)
         ax.set_title(f"{name}: error of its equations at t = {times['t1']:g}")
+    axes[0].set_ylim(bottom=axes[0].get_ylim()[0] / 8)  # room for the legends
     axes[0].set_ylabel("weak error of the mean of θ")
     fig.savefig("weak_error_adam.png", dpi=100)
     print("picture in weak_error_adam.png; hollow points do not stand out of their noise by three standard errors")
