@@ -1,4 +1,4 @@
-"""Draws the pictures of the pages by running the pages' own code: ``make pictures``, or ``python docs/pictures.py sgd``."""
+"""Draws the pictures of the pages by running their own code: ``make pictures``, or ``python docs/pictures.py sgd``."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The weak error of Adam's and RMSprop's equations of first and second order against the learning rate.
 
 Algorithm and equation run on one Wiener path (ballistic regime, two coupled parameters). Run it with
-``python examples/weak_error_adam.py``: some minutes on two cores for a table and weak_error_adam.png; a few seconds with
-``--quick``, whose few paths leave small errors unresolved. Needs matplotlib (``pip install optsde[plot]``).
+``python examples/weak_error_adam.py``: two minutes on two cores for a table and weak_error_adam.png; a few seconds
+with ``--quick``, whose few paths leave small errors unresolved. Needs matplotlib (``pip install optsde[plot]``).
 """
 
 import argparse
@@ -14,8 +14,8 @@ import optsde
 LOSS = optsde.losses.Quadratic([[1.0, 0.4], [0.4, 0.8]])
 PROBLEM = optsde.Problem(LOSS, optsde.noise.Gaussian(0.1))
 THETA = [1.5, 1.0]
-# Each optimizer at one rate; `family` keeps (1 - beta)/lr when the rate falls. Adam's equations begin at t = 1, from the
-# state of each path of the algorithm, when the bias corrections have settled.
+# Each optimizer at one rate; `family` keeps (1 - beta)/lr when the rate falls. Adam's equations begin at t = 1, from
+# the state of each path of the algorithm, when the bias corrections have settled.
 CASES = {
     "Adam": (optsde.Adam(lr=0.1, betas=(0.8, 0.95), eps=0.1), THETA, {"t0": 1.0, "t1": 2.0}),
     "RMSprop": (optsde.RMSprop(lr=0.1, alpha=0.95, eps=0.1), {"theta": THETA, "v": [1.0, 1.0]}, {"t1": 1.0}),
