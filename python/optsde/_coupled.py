@@ -25,7 +25,7 @@ from optsde.initial import Initial, initial_state
 from optsde.noise import Zero
 from optsde.observers import Final, Moments, Paths
 from optsde.optimizers._base import Model
-from optsde.simulate import simulate
+from optsde.simulate import floor_note, simulate
 
 # Paths of one key; the next block has another one, so that starts given path by path need no more memory than this.
 BLOCK = 1 << 16
@@ -245,6 +245,8 @@ class Runner:
         # Runs that are the same for all paths, and which algorithms take a finer Wiener path.
         self._once: dict[tuple[str, int], tuple[dict[str, FloatArray], Mask]] = {}
         self._takes_cells: dict[tuple[str, int], bool] = {}
+        # Visits below the floor of second moments and path-steps, by model.
+        self._touches: dict[str, tuple[int, int]] = {}
 
     def with_key(self, key: Key, meter: Meter | None = None) -> Runner:
         """The same with other noise."""
@@ -312,12 +314,20 @@ class Runner:
         with warnings.catch_warnings():
             # Divergence is counted, and told once.
             warnings.simplefilter("ignore", DivergenceWarning)
+            warnings.filterwarnings("ignore", "a second moment was below its floor", UserWarning)
             if not noiseless(dynamics) and self._shares(name, dynamics, cells, theta0, options):
                 options["wiener_dt"] = clock.unit / cells
             ensemble = simulate(dynamics, theta0, **options)
         if self.meter is not None:
             self.meter.advance(ensemble.n_steps * (leg.inside[1] - leg.inside[0]))
+        touches, path_steps = self._touches.get(name, (0, 0))
+        self._touches[name] = touches + ensemble.floor_touches, path_steps + int(ensemble._raw["path_steps"])
         return ensemble
+
+    def floor_notes(self) -> list[str]:
+        """What there is to say of second moments below their floors, model by model."""
+        notes = {name: floor_note(*counts) for name, counts in self._touches.items()}
+        return [f"{name}: {note}" for name, note in notes.items() if note is not None]
 
     def _shares(self, name: str, dynamics: Dynamics, cells: int, theta0: Any, options: dict[str, Any]) -> bool:
         """Whether a dynamics takes wiener_dt: an algorithm whose noise is no Wiener path does not."""

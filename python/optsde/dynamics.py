@@ -64,6 +64,11 @@ class Dynamics(Description):
         return 1
 
     @property
+    def _second_moment(self) -> bool:
+        """Whether it has a variable ``v`` that is a mean of squares."""
+        return False
+
+    @property
     def _second_moment_start(self) -> bool:
         """Whether a second moment that is not given starts at ``grad² + diag Σ/B``, and must be positive."""
         return False

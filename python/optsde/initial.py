@@ -185,5 +185,8 @@ def initial_state(
             if name == "v" and dynamics._second_moment_start and points.points.min() <= 0.0:
                 lowest = float(points.points.min())
                 raise ValueError(f"theta0['v']: this equation divides by its root; expected v > 0, got {lowest:g}")
+            if name == "v" and dynamics._second_moment and points.points.min() < 0.0:
+                lowest = float(points.points.min())
+                raise ValueError(f"theta0['v']: a mean of squares; expected v >= 0, got {lowest:g}")
             given.append((name, points))
     return start, tuple(given), count

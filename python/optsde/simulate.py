@@ -254,6 +254,17 @@ def simulate(
     return _run(recipe, bar, on_divergence)
 
 
+def floor_note(touches: int, path_steps: int) -> str | None:
+    """What a user must know where second moments were often below their floor."""
+    share = touches / max(path_steps, 1)
+    if share <= _RARE_TOUCHES:
+        return None
+    return (
+        f"a second moment was below its floor after {share:.2g} of all path-steps: its noise is too large beside "
+        "its mean for an expansion of order 2 to hold; smaller (1 - beta), or order 1"
+    )
+
+
 def _run(recipe: Recipe, bar: Progress, on_divergence: str) -> Ensemble:
     """Runs a checked recipe and says what went wrong on the way."""
     finished = False
@@ -265,13 +276,9 @@ def _run(recipe: Recipe, bar: Progress, on_divergence: str) -> Ensemble:
     if not ensemble.complete:
         done = f"{ensemble.n_finished:,} of {recipe.paths_run:,} paths were finished"
         raise Interrupted(f"interrupted; {done}: see .partial", ensemble)
-    share = ensemble.floor_touches / max(int(ensemble._raw["path_steps"]), 1)
-    if share > _RARE_TOUCHES:
-        text = (
-            f"a second moment was below its floor after {share:.2g} of all path-steps: its noise is too large beside "
-            "its mean for an expansion of order 2 to hold; smaller (1 - beta), or order 1"
-        )
-        warnings.warn(text, UserWarning, stacklevel=3)
+    note = floor_note(ensemble.floor_touches, int(ensemble._raw["path_steps"]))
+    if note is not None:
+        warnings.warn(note, UserWarning, stacklevel=3)
     if ensemble.n_diverged and on_divergence != "keep":
         path, step = ensemble.first_divergence or (0, 0)
         text = (

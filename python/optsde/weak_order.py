@@ -400,6 +400,7 @@ def _result(
 
     functions = runners[0].functions.names
     unlike = None if t0 > 0.0 else runners[0].start.unlike(runners[0].models)
+    notes = [f"eta {eta:g}, {note}" for eta, runner in zip(etas, runners, strict=True) for note in runner.floor_notes()]
     difference, stderr = column("difference"), column("difference_stderr")
     bias, doubt = column("bias"), column("bias_stderr")
     s = np.array([runner.models["algorithm"].time_per_step for runner in runners], dtype=np.float64)
@@ -419,7 +420,7 @@ def _result(
         schemes=tuple(str(one.schemes["model"]) for one in found),
         n_paths=np.array([one.n_paths for one in found], dtype=np.int64),
         n_left_out=np.array([one.n_left_out for one in found], dtype=np.int64),
-        notes=() if unlike is None else (unlike,),
+        notes=tuple(notes if unlike is None else [*notes, unlike]),
         t0=t0,
         t1=t1,
         key=key,

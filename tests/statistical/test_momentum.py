@@ -380,3 +380,13 @@ def test_any_linear_problem(d, seed, lr, beta, nesterov, batch):
         for m, c in wrong:
             both = np.concatenate([mean, found.ravel()]), np.concatenate([mean_error, cov_error.ravel()])
             assert_rejected(*both, np.concatenate([m, c.ravel()]), false_alarm=EACH)
+
+
+def test_the_overdamped_equation_decays_as_the_algorithm_does():
+    # A step takes η λ of θ in the time η/(1 - β); on a flat loss nothing else moves it.
+    flat = optsde.Problem(optsde.losses.Quadratic(1e-12, dim=1), optsde.noise.Zero())
+    sgd = optsde.SGD(0.01, momentum=0.9, weight_decay=0.5, decoupled=True)
+    run = {"theta0": 1.0, "steps": 100}
+    assert optsde.simulate(sgd.discrete(flat), **run).mean == pytest.approx((1 - 0.005) ** 100, rel=1e-6)
+    equation = optsde.simulate(sgd.sde(flat, regime="overdamped"), substeps=50, **run).mean
+    assert equation == pytest.approx(np.exp(-0.5), rel=1e-3)

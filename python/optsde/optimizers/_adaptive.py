@@ -71,6 +71,9 @@ class Adaptive(Optimizer):
     def _with_betas(self, betas: dict[str, float], **changes: Any) -> Any:
         """The same optimizer with other decay rates."""
 
+    def _has_second_moment(self) -> bool:
+        return True
+
     def _regimes(self) -> tuple[str, ...]:
         return ("ballistic", "batch_equivalent")
 

@@ -215,6 +215,21 @@ class Optimizer(Description):
     def _check_svag(self) -> None:
         """Raises ValueError where there is no SVAG."""
 
+    def _has_second_moment(self) -> bool:
+        """Whether its variable ``v`` is a mean of squares."""
+        return False
+
+    def _has_svag(self) -> bool:
+        try:
+            self._check_svag()
+        except ValueError:
+            return False
+        return True
+
+    def _has_equations(self) -> bool:
+        """Whether it has an SDE and a flow on some problem."""
+        return True
+
     def _svag_regime(self) -> str | None:
         return self._regime(None)
 
@@ -266,7 +281,8 @@ class Optimizer(Description):
         for regime in regimes:
             name = "" if regime is None else f"regime {regime!r}: "
             lines.append(f"  {name}{self._clock_text(regime)}, time of a step {self._clock(regime):.6g}")
-        lines.append(f"  models: discrete, sde of order {', '.join(map(repr, self._orders()))}, flow, svag")
+        equations = [f"sde of order {', '.join(map(repr, self._orders()))}", "flow"] if self._has_equations() else []
+        lines.append(f"  models: {', '.join(['discrete', *equations, *(['svag'] if self._has_svag() else [])])}")
         return "\n".join(lines)
 
 
@@ -335,6 +351,10 @@ class Model(Dynamics):
     @property
     def _linear(self) -> bool:
         return bool(self._spec().get("linear", False))
+
+    @property
+    def _second_moment(self) -> bool:
+        return self.optimizer._has_second_moment()
 
     @property
     def _second_moment_start(self) -> bool:

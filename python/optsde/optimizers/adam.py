@@ -67,7 +67,7 @@ class _AdamLike(Adaptive):
         decayed = self.weight_decay > 0.0
         slope = "∇f + λ θ" if decayed and not self._decoupled else "∇f"
         if model._discrete:
-            g = "r₁ g₁ + r₂ g₂" if model.form == "svag" else f"{slope}(θ) + z"
+            g = "r₁ g₁ + r₂ g₂" if model.form == "svag" else f"{slope.replace('∇f', '∇f(θ)')} + z"
             shrunk = "(1 - η λ) θ" if decayed and self._decoupled else "θ"
             new = "v'" if self.ordering == "fresh" else "v"
             power = "¹" if self.ordering == "fresh" else "²"
@@ -85,12 +85,14 @@ class _AdamLike(Adaptive):
         p1 = "1" if self.ordering == "fresh" else "2"
         exact = f",  Γ = √γ₂/γ₁,  γ₁ = 1 - β₁^(t/τ + {p1}),  γ₂ = 1 - β₂^(t/τ + 1)"
         times = exact if self.bias_correction else ""
-        shrunk = " - λ X dt" if decayed and self._decoupled else ""
+        pull = "λ" if ballistic else "(λ/η)"
+        shrunk = f" - {pull} X dt" if decayed and self._decoupled else ""
+        slope = slope.replace("∇f", "∇f(X)").replace("θ", "X")
         if model.order == 1:
             m = "(m + τ c₁ (∇f - m))" if self._lookahead(model) else "m"
             kick = f" + {'√τ ' if ballistic else ''}c₁ S(X) dW" if noisy else ""
             return (
-                f"dX = -{gamma}D {m} dt{shrunk},  dm = c₁ ({slope}(X) - m) dt{kick},  "
+                f"dX = -{gamma}D {m} dt{shrunk},  dm = c₁ ({slope} - m) dt{kick},  "
                 f"dv = c₂ ({target} - v) dt,  {unit}{times},  S Sᵀ = Σ/B (Itô)"
             )
         kick = " + M(X, m, v) d(W, B)" if noisy else ""

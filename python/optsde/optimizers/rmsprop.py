@@ -100,7 +100,7 @@ class RMSprop(Adaptive):
     def _formula(self, model: Model) -> str:
         slope = "∇f + λ θ" if self.weight_decay > 0.0 else "∇f"
         if model._discrete:
-            g = "r₁ g₁ + r₂ g₂" if model.form == "svag" else f"{slope}(θ) + z"
+            g = "r₁ g₁ + r₂ g₂" if model.form == "svag" else f"{slope.replace('∇f', '∇f(θ)')} + z"
             new = "v'" if self.ordering == "fresh" else "v"
             return f"v' = β v + (1 - β) g²,  θ' = θ - η g/(√{new} + ε),  g = {g},  Cov z = Σ(θ)/B"
         noisy = model.form == "sde"
@@ -109,6 +109,7 @@ class RMSprop(Adaptive):
         unit = "D = 1/(√v + ε)" if model.regime == "ballistic" else "D = 1/(η (√v + ε)), S in units of 1/η"
         if model.order == 1:
             kick = f" - {root}D S(X) dW" if noisy else ""
-            return f"dX = -D {slope}(X) dt{kick},  dv = c ({target} - v) dt,  {unit},  S Sᵀ = Σ/B (Itô)"
+            pull = "(∇f(X) + λ X)" if self.weight_decay > 0.0 else "∇f(X)"
+            return f"dX = -D {pull} dt{kick},  dv = c ({target} - v) dt,  {unit},  S Sᵀ = Σ/B (Itô)"
         kick = " + M(X, v) d(W, B)" if noisy else ""
         return f"dX = [-D ∇f + τ b₁] dt,  dv = [c ({target} - v) + τ b₁] dt{kick},  {unit} (Itô)"

@@ -136,6 +136,9 @@ class SAM(Optimizer):
             return "Foret, Kleiner, Mobahi, Neyshabur: Sharpness-aware minimization (ICLR 2021)"
         return _SOURCE
 
+    def _has_equations(self) -> bool:
+        return self.variant == "usam"
+
     def _check_svag(self) -> None:
         raise ValueError("svag: no SVAG of SAM is known")
 

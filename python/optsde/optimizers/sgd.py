@@ -178,8 +178,8 @@ class SGD(Optimizer):
         if model.regime == "overdamped":
             assert isinstance(self.momentum, float)
             loose = 1.0 - self.momentum
-            # SGD of the effective rate, whose clock is that rate; the decay is per time, as SGD's.
-            return shared | {"kind": "modified_sgd_sde", "lr": peak(self.lr) / loose, "decay": decay}
+            # SGD of the effective rate, whose clock is that rate. A step decays by η λ, in the time η/(1 - β).
+            return shared | {"kind": "modified_sgd_sde", "lr": peak(self.lr) / loose, "decay": decay * loose}
         return shared | {"kind": "momentum_sde", "linear": linear and not varying}
 
     def _formula(self, model: Model) -> str:
@@ -191,9 +191,10 @@ class SGD(Optimizer):
             if self._plain:
                 move = "(η/l) (r₁ g₁ + r₂ g₂)" if model.form == "svag" else "η g"
                 law = "Cov z = Σ(θ)/B" if model.problem.noise._finite_variance else "z α-stable"
-                return f"θ' = θ - {move}{shrunk},  g = {slope}(θ) + z,  {law}"
+                return f"θ' = θ - {move}{shrunk},  g = {slope.replace('∇f', '∇f(θ)')} + z,  {law}"
             ahead = "θ + √η β v" if self.nesterov else "θ"
-            return f"v' = β v - √η g,  θ' = θ + √η v'{shrunk},  g = {slope}({ahead}) + z,  Cov z = Σ/B"
+            at = f"∇f({ahead})" + (f" + λ ({ahead})" if "λ" in slope and self.nesterov else slope[2:])
+            return f"v' = β v - √η g,  θ' = θ + √η v'{shrunk},  g = {at} + z,  Cov z = Σ/B"
         # u(t) is what the schedule leaves of the peak, R what each parameter has of it.
         u = "u " if isinstance(self.lr, Schedule) else ""
         r = "R " if isinstance(self.lr, np.ndarray) else ""
@@ -202,19 +203,20 @@ class SGD(Optimizer):
             return f"dX = -∇f(X) dt - η^((α-1)/α) c dL,  L {model.problem.noise._law} Lévy process"
         if self._plain or model.regime == "overdamped":
             rate, root = ("η", "√η") if self._plain else ("η/(1-β)", "√(η/(1-β))")
-            shrunk = f" - λ {u}{r}X" if decayed and self.decoupled else ""
-            slope = f"({slope})" if "+" in slope else slope
+            pull = "λ" if self._plain else "λ (1-β)"
+            shrunk = f" - {pull} {u}{r}θ" if decayed and self.decoupled else ""
+            slope = f"({slope})" if "+" in slope and (u or r or shrunk) else slope
             curved = f"({u and 'u² '}{r}H {r}∇f - u̇ {r}∇f)" if u else f"{r}H {r}∇f"
             second = f" + ({rate}/2) {curved}" if two else ""
             kick = f" - {root} {u}{r}S(X) dW,  S Sᵀ = Σ/B (Itô)" if noisy else ""
-            inside = f"{u}{r}{slope}{second}{shrunk.replace(' - ', ' + ')}"
-            return f"dX = -{f'[{inside}]' if ' ' in inside else inside}(X) dt{kick}"
+            inside = f"{u}{r}{slope}{second}{shrunk.replace(' - ', ' + ')}".replace("∇f", "∇f(X)").replace("θ", "X")
+            return f"dX = -{f'[{inside}]' if ' ' in inside else inside} dt{kick}"
         friction = "(r/t)" if isinstance(self.momentum, Nesterov) else "μ"
-        slope = f"{r}({slope})" if "+" in slope else f"{r}{slope}"
+        slope = f"{r}(∇f(X) + λ X)" if "+" in slope else f"{r}∇f(X)"
         shrunk = f" - ε λ {u}{r}X" if decayed and self.decoupled else ""
         kick = f" - √ε {r}S(X) dW,  S Sᵀ = Σ/B (Itô)" if noisy else ""
         if not two:
-            return f"dX = {f'({u}V{shrunk})' if shrunk else f'{u}V'} dt,  dV = -({friction} V + {slope}(X)) dt{kick}"
+            return f"dX = {f'({u}V{shrunk})' if shrunk else f'{u}V'} dt,  dV = -({friction} V + {slope}) dt{kick}"
         sign = "+" if self.nesterov else "-"
         second = "-r (r - 3)/t²" if isinstance(self.momentum, Nesterov) else "μ²"
         turn = f" - ε ({'3/2' if self.nesterov else '1/2'}) u̇ V" if u else ""
