@@ -1,7 +1,7 @@
 //! Without noise: solutions computed apart from this code, and orders of convergence to the algorithm.
 
-use crate::one_step::algorithm;
-use crate::problem::{Case, RMSPROP, Well, adam, block, close};
+use super::one_step::algorithm;
+use super::problem::{Case, RMSPROP, Well, adam, block, close};
 use Ordering::{Fresh, Lagged};
 use Regime::{Ballistic, BatchEquivalent};
 use optsde_core::block::Span;

@@ -1,7 +1,5 @@
 //! One step of Platen's and of Heun's scheme against the published formula, written out path by path.
 
-#![allow(clippy::needless_range_loop)] // formulas with indices are read as they are printed
-
 use optsde_core::block::Span;
 use optsde_core::dynamics::Sde;
 use optsde_core::error::Result;

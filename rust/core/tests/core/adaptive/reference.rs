@@ -1,6 +1,6 @@
 //! The equations of order 2 in plain numbers, path by path and for any covariance: what the blocks must give.
 
-use crate::problem::{Case, Problem, Square, Vector, square};
+use super::problem::{Case, Problem, Square, Vector, square};
 use optsde_core::dynamics::Rule;
 
 /// The coefficients of `dY = (b0 + τ b1) dt + M dW`, `M Mᵀ = a0 + τ a1 + …`, in the regime's unit.

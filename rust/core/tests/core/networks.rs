@@ -1,8 +1,6 @@
 //! Networks and matrix factorisations against plain loops written here, their derivatives against dual numbers over
 //! those loops, and every instruction set against the first.
 
-#![allow(clippy::unwrap_used)] // tests, and what they call
-
 use optsde_core::block::Span;
 use optsde_core::lanes::{Dual, Number, Real, available, with_isa};
 use optsde_core::linalg::Matrix;

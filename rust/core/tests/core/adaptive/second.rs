@@ -1,7 +1,7 @@
 //! Order 2: the reference against the figures of section 12.1, and blocks against the reference.
 
-use crate::problem::{Case, RMSPROP, adam, close, drift, euler, factor, product};
-use crate::reference::{Coefficients, coefficients};
+use super::problem::{Case, RMSPROP, adam, close, drift, euler, factor, product};
+use super::reference::{Coefficients, coefficients};
 use Ordering::{Fresh, Lagged};
 use Regime::{Ballistic, BatchEquivalent};
 use optsde_core::dynamics::{Order, Ordering, Regime, Sde};

@@ -1,6 +1,6 @@
 //! Order 1: coefficients by hand, and the step of Euler–Maruyama in one pass.
 
-use crate::problem::{Case, RMSPROP, adam, close, drift, euler, factor, product};
+use super::problem::{Case, RMSPROP, adam, close, drift, euler, factor, product};
 use Ordering::Lagged;
 use Regime::{Ballistic, BatchEquivalent};
 use optsde_core::dynamics::{Adaptive, Order, Ordering, Regime, Rule, Sde};
@@ -63,7 +63,7 @@ fn options_enter_where_they_should() -> Result<()> {
     let sde = case.sde(Order::One)?;
     let f = factor(&case, &*sde, t, &case.point());
     let d: Vec<f64> = [0.5_f64, 0.35].iter().map(|v| 1.0 / (v.sqrt() + 0.05)).collect();
-    let root = crate::problem::root(case.problem.s0);
+    let root = super::problem::root(case.problem.s0);
     close(&f[0], &[-u * d[0] * root[0][0], 0.0], 1e-13);
     close(&f[1], &[-u * 0.6 * d[1] * root[1][0], -u * 0.6 * d[1] * root[1][1]], 1e-13);
     assert_eq!(sde.floor().unwrap().first_row, 2);

@@ -1,6 +1,6 @@
 //! What the equations are made of: noise of squares, third derivatives; and the same bits wherever they are computed.
 
-use crate::problem::{Case, Curled, PROBLEM, RMSPROP, adam};
+use super::problem::{Case, Curled, PROBLEM, RMSPROP, adam};
 use Ordering::{Fresh, Lagged};
 use Regime::{Ballistic, BatchEquivalent};
 use optsde_core::block::Span;

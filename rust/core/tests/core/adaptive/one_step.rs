@@ -1,8 +1,8 @@
 //! Section 12.2: mean and second moments of one step of the algorithm, by quadrature, against the expansion that the
 //! coefficients give. A wrong term makes the defect over `τ³` double at every halving of `τ`.
 
-use crate::problem::{Case, RMSPROP, adam, root};
-use crate::reference::{clock, coefficients};
+use super::problem::{Case, RMSPROP, adam, root};
+use super::reference::{clock, coefficients};
 use Ordering::{Fresh, Lagged};
 use optsde_core::dynamics::Regime::{Ballistic, BatchEquivalent};
 use optsde_core::dynamics::{Ordering, Rule};

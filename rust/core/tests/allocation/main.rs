@@ -1,0 +1,45 @@
+//! What must not allocate, under an allocator that counts.
+
+mod networks;
+mod time_loop;
+
+use optsde_core::error::Result;
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+struct Counting;
+
+static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+
+// SAFETY: hands everything on to the system's allocator.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: as the caller's.
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: as the caller's.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: as the caller's.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Allocations so far.
+fn made() -> u64 {
+    ALLOCATIONS.load(Ordering::Relaxed)
+}
+
+// One test: allocations of another would be counted too.
+#[test]
+fn loops_and_losses_allocate_nothing() -> Result<()> {
+    networks::allocate_nothing_from_the_second_call_on()?;
+    time_loop::allocates_nothing()
+}

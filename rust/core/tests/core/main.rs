@@ -1,0 +1,12 @@
+//! The tests of the core from outside, in one program: kernels are compiled once for all of them.
+
+#![allow(clippy::unwrap_used, clippy::needless_range_loop)] // tests; formulas with indices are read as they are printed
+
+mod adaptive;
+mod engine;
+mod heavy_tails;
+mod lanes;
+mod networks;
+mod platen;
+mod rng;
+mod tanh;
