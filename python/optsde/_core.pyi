@@ -20,7 +20,11 @@ __version__: str
 #        {"kind": "diagonal_linear_network", "x": (N, p), "y": (N,)}
 #        {"kind": "mlp", "x": (N, p), "y": (N, k), of classes one-hot, "hidden": [int, ...],
 #         "activation": "tanh" | "sigmoid" | "identity", "loss": "mse" | "cross_entropy"}
-#        {"kind": "function", "dim": int, "grad": f, "value": f | None, "hessian": f | None, "third": f | None},
+#        {"kind": "linear_regression", "x": (N, p), "y": (N,)}
+#        {"kind": "logistic_regression", "x": (N, p), "y": (N,) of 0 and 1, "l2": float}
+#        {"kind": "softmax_regression", "x": (N, p), "y": (N,) of classes, "classes": int, "l2": float}
+#        {"kind": "function", "dim": int, "grad": f, "value": f | None, "hessian": f | None, "third": f | None,
+#         "example_grads": f | None, "n_examples": int | None},
 #         where third takes a point and a direction after it, (n, 2 d)
 #        {"kind": "compiled", "dim": int, "grad": c, "value": c | None}, where c = {"address": int, "user_data": int}
 # noise: {"kind": "zero", "dim": int}
@@ -30,6 +34,8 @@ __version__: str
 #        {"kind": "student_t", "df": float, "cov": (d,) or (d, d)}
 #        {"kind": "alpha_stable", "alpha": float, "scale": (d,), "isotropic": bool}
 #        {"kind": "gaussian_inputs", "cov": (d,) or (d, d), "label_std": float}   (the loss is the quadratic of cov)
+#        {"kind": "minibatch", "sampling": "replacement" | "without_replacement" | "reshuffled"}   (of a loss over data)
+#        {"kind": "label_noise", "std": float, "signs": bool}   (of a loss of squared errors)
 #        {"kind": "function", "dim": int, "noise_kind": str, "n_wiener": int, "factor": f, "jacobian": f | None}
 #        {"kind": "compiled", "dim": int, "noise_kind": str, "n_wiener": int, "factor": c, "jacobian": c | None}
 # dynamics:
@@ -87,6 +93,9 @@ def loss_hessian(loss: dict[str, Any], x: NDArray[np.float64]) -> NDArray[np.flo
 
 def loss_third(loss: dict[str, Any], x: NDArray[np.float64], s: NDArray[np.float64]) -> NDArray[np.float64]:
     """x (n, d), s (n, d, d) symmetric -> (n, d)."""
+
+def loss_example_grads(loss: dict[str, Any], x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """x (n, d) -> (n, N, d), for losses over data."""
 
 def noise_factor(dynamics: dict[str, Any], x: NDArray[np.float64], t: float) -> NDArray[np.float64]:
     """The diffusion factor of an SDE at points x (n, d) -> (n, d, m), with its sign."""

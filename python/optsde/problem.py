@@ -21,7 +21,7 @@ class Problem(Description):
     noise : noise.Noise
         Of one example's gradient. A scalar covariance takes the dimension of the loss.
     batch_size : int
-        B, examples a step, drawn with replacement.
+        B, examples a step. Their covariance is that of draws with replacement, but for ``noise.Minibatch`` without.
 
     Raises
     ------
@@ -50,7 +50,7 @@ class Problem(Description):
         common_dim("Problem", {"loss": loss.dim, "noise": noise.dim})
         noise._check(loss)
         size = integer("batch_size", batch_size, 1)
-        noise._check_batch(size)
+        noise._check_batch(size, loss)
         self._set(loss=loss, noise=noise, batch_size=size)
 
     @property

@@ -3,6 +3,7 @@
 from optsde.losses._base import Loss
 from optsde.losses.callbacks import Compiled, Function, from_numba
 from optsde.losses.landscapes import MuellerBrown, Rastrigin, Rosenbrock, ScalarFactorization
+from optsde.losses.linear_models import LinearRegression, LogisticRegression, SoftmaxRegression
 from optsde.losses.networks import MLP, DiagonalLinearNetwork, MatrixFactorization
 from optsde.losses.quadratic import Quadratic
 from optsde.losses.wells import DoubleWell, Quartic, StyblinskiTang
@@ -13,6 +14,8 @@ __all__ = [
     "DiagonalLinearNetwork",
     "DoubleWell",
     "Function",
+    "LinearRegression",
+    "LogisticRegression",
     "Loss",
     "MatrixFactorization",
     "MuellerBrown",
@@ -21,6 +24,7 @@ __all__ = [
     "Rastrigin",
     "Rosenbrock",
     "ScalarFactorization",
+    "SoftmaxRegression",
     "StyblinskiTang",
     "from_numba",
 ]

@@ -31,6 +31,26 @@ class Loss(Description):
     def _require(self, piece: str, reason: str) -> None:
         """Raises ValueError where the user's loss lacks a piece; the built-in losses have all of them."""
 
+    @property
+    def _example_count(self) -> int | None:
+        """Number N of examples; None for losses that are no means over data."""
+        return None
+
+    @property
+    def _squared_error(self) -> bool:
+        """Whether every example's loss is half a squared distance of outputs and targets."""
+        return False
+
+    def _require_examples(self, reason: str) -> int:
+        """N; raises ValueError where there are no examples."""
+        count = self._example_count
+        if count is None:
+            raise ValueError(
+                f"loss: {reason} needs a loss over examples, such as losses.LogisticRegression, "
+                f"got losses.{type(self).__name__}"
+            )
+        return count
+
     def _points(self, x: ArrayLike) -> tuple[FloatArray, tuple[int, ...]]:
         """X as (n, d), and its leading shape."""
         points = real_numbers("x", x)
@@ -86,6 +106,27 @@ class Loss(Description):
         self._require("third", "third(x, S)")
         flat, weights, shape = self._contraction(x, S)
         return _core.loss_third(self._spec(), flat, weights).reshape(*shape, self.dim)
+
+    def example_grads(self, x: ArrayLike) -> FloatArray:
+        """Gradients of the loss of each example at points x, of losses over data. Their mean is :meth:`grad`.
+
+        Parameters
+        ----------
+        x : array_like, shape (..., d)
+
+        Returns
+        -------
+        ndarray, shape (..., N, d)
+            A penalty, such as l2, is part of each.
+
+        Raises
+        ------
+        ValueError
+            Where the loss has no examples.
+        """
+        count = self._require_examples("example_grads(x)")
+        flat, shape = self._points(x)
+        return _core.loss_example_grads(self._spec(), flat).reshape(*shape, count, self.dim)
 
     def _contraction(self, x: ArrayLike, S: ArrayLike) -> tuple[FloatArray, FloatArray, tuple[int, ...]]:
         """X as (n, d), the symmetric part of S as (n, d, d), and the leading shape."""

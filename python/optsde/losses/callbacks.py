@@ -44,6 +44,11 @@ class Function(Loss):
         (n, d) to (n, d, d); needed by flows of order 2.
     third : callable, optional
         ``third(x, S)``: (n, d) and (n, d, d) to (n, d), the gradient of ``<S, hessian(x)>``.
+    example_grads : callable, optional
+        (n, d) to (n, N, d), the gradients of the examples, whose mean must be ``grad``; needed by
+        :class:`optsde.noise.Minibatch`, which asks for all of them in every step.
+    n_examples : int, optional
+        N; goes with ``example_grads``.
 
     Examples
     --------
@@ -58,6 +63,8 @@ class Function(Loss):
     _value_function: Callback | None
     _hessian: Callback | None
     _third: Callback | None
+    _example_grads: Callback | None
+    n_examples: int | None
 
     def __init__(
         self,
@@ -67,12 +74,38 @@ class Function(Loss):
         value: Callback | None = None,
         hessian: Callback | None = None,
         third: Callback | None = None,
+        example_grads: Callback | None = None,
+        n_examples: int | None = None,
     ) -> None:
         check_callable("grad", grad)
-        for name, function in (("value", value), ("hessian", hessian), ("third", third)):
+        optional = {"value": value, "hessian": hessian, "third": third, "example_grads": example_grads}
+        for name, function in optional.items():
             if function is not None:
                 check_callable(name, function)
-        self._set(_grad=grad, dim=integer("dim", dim, 1), _value_function=value, _hessian=hessian, _third=third)
+        if (example_grads is None) != (n_examples is None):
+            given, missing = ("n_examples", "example_grads") if example_grads is None else ("example_grads", "n_examples")
+            raise ValueError(f"{missing}: expected with {given}, got None")
+        self._set(
+            _grad=grad,
+            dim=integer("dim", dim, 1),
+            _value_function=value,
+            _hessian=hessian,
+            _third=third,
+            _example_grads=example_grads,
+            n_examples=None if n_examples is None else integer("n_examples", n_examples, 1),
+        )
+
+    @property
+    def _example_count(self) -> int | None:
+        return self.n_examples
+
+    def _require_examples(self, reason: str) -> int:
+        if self.n_examples is None:
+            raise ValueError(
+                f"example_grads: {reason} needs it, and this losses.Function was made without: pass example_grads= "
+                "and n_examples="
+            )
+        return self.n_examples
 
     def _spec(self) -> dict[str, Any]:
         return {
@@ -82,6 +115,8 @@ class Function(Loss):
             "value": self._value_function,
             "hessian": self._hessian,
             "third": None if self._third is None else partial(_third_along, self._third, self.dim),
+            "example_grads": self._example_grads,
+            "n_examples": self.n_examples,
         }
 
     def third(self, x: ArrayLike, S: ArrayLike) -> FloatArray:

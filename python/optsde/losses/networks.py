@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from optsde._arrays import FloatArray, frozen, integer, real_array, real_numbers
+from optsde._arrays import FloatArray, integer
 from optsde._keys import key_from
-from optsde.losses._base import Loss
+from optsde.losses._examples import Blocks, OverExamples, classes, matrix, targets
 
 _ACTIVATIONS = ("tanh", "sigmoid", "identity")
 _CRITERIA = ("mse", "cross_entropy")
@@ -27,74 +27,8 @@ def _choice(name: str, value: Any, allowed: tuple[str, ...]) -> str:
     return value
 
 
-def _matrix(name: str, value: ArrayLike, shape: str) -> FloatArray:
-    """A matrix with at least one row and one column."""
-    array = real_array(name, value)
-    if array.ndim != 2 or array.size == 0:
-        raise ValueError(f"{name}: expected a matrix of shape {shape}, neither side 0, got shape {array.shape}")
-    return array
-
-
-def _targets(y: ArrayLike, n: int, dims: tuple[int, ...]) -> FloatArray:
-    """Targets of n examples: of shape (n,), or (n, k) where two dimensions are allowed."""
-    array = real_array("y", y)
-    if array.ndim not in dims or array.shape[0] != n or array.size == 0:
-        expected = " or ".join(f"({n},)" if dim == 1 else f"({n}, k)" for dim in dims)
-        raise ValueError(f"y: expected shape {expected}, one target for each row of X, got {array.shape}")
-    return array
-
-
-def _classes(y: ArrayLike, n: int) -> NDArray[np.int64]:
-    """Classes 0, 1, ... of n examples."""
-    array = _targets(y, n, (1,))
-    classes = array.astype(np.int64)
-    wrong = (classes != array) | (classes < 0)
-    if wrong.any():
-        i = int(np.argmax(wrong))
-        raise ValueError(f"y: expected classes, whole numbers from 0 on, got {array[i]} at index {i}")
-    if classes.max() == 0:
-        raise ValueError("y: expected at least two classes, got class 0 only")
-    return frozen(classes)
-
-
-class _Blocks(Loss):
-    """A loss whose parameters are arrays with names, one after the other in θ."""
-
-    @property
-    def blocks(self) -> dict[str, tuple[int, ...]]:
-        """The names and shapes of the arrays in θ, in their order; each is laid out row after row."""
-        raise NotImplementedError
-
-    def split(self, theta: ArrayLike) -> dict[str, FloatArray]:
-        """The arrays in θ by name: θ of shape (..., d) gives each with the same leading shape and its own after it."""
-        flat, leading = self._points(theta)
-        parts, at = {}, 0
-        for name, shape in self.blocks.items():
-            size = math.prod(shape)
-            parts[name] = flat[:, at : at + size].reshape(*leading, *shape)
-            at += size
-        return parts
-
-    def join(self, parts: Mapping[str, ArrayLike]) -> FloatArray:
-        """The inverse of :meth:`split`: θ of shape (..., d) from the arrays by name, leading shapes broadcast."""
-        blocks = self.blocks
-        if set(parts) != set(blocks):
-            raise ValueError(f"parts: expected the names {', '.join(blocks)}, got {', '.join(map(str, parts))}")
-        rows = []
-        for name, shape in blocks.items():
-            array = real_numbers(name, parts[name])
-            if array.shape[array.ndim - len(shape) :] != shape or array.ndim < len(shape):
-                raise ValueError(f"{name}: expected shape (..., {', '.join(map(str, shape))}), got {array.shape}")
-            rows.append(array.reshape(*array.shape[: array.ndim - len(shape)], math.prod(shape)))
-        try:
-            leading = np.broadcast_shapes(*(row.shape[:-1] for row in rows))
-        except ValueError as error:
-            raise ValueError(f"parts: the leading shapes {[row.shape[:-1] for row in rows]} do not fit") from error
-        return np.concatenate([np.broadcast_to(row, (*leading, row.shape[-1])) for row in rows], axis=-1, dtype=float)
-
-
 @dataclass(frozen=True, init=False, eq=False, repr=False)
-class MLP(_Blocks):
+class MLP(Blocks, OverExamples):
     """A multilayer perceptron over examples: ``h_l = act(W_l h_{l-1} + b_l)``, the last layer without activation.
 
     Mean over the examples of ``½ |output - y|²`` (``loss="mse"``) or of the cross-entropy of the outputs' softmax with
@@ -148,14 +82,14 @@ class MLP(_Blocks):
         activation: str = "tanh",
         loss: str = "mse",
     ) -> None:
-        examples = _matrix("X", X, "(N, p)")
+        examples = matrix("X", X, "(N, p)")
         criterion = _choice("loss", loss, _CRITERIA)
         if isinstance(hidden, (str, bytes)) or not isinstance(hidden, (Sequence, np.ndarray)):
             raise TypeError(f"hidden: expected a sequence of widths such as (16, 16), got {hidden!r}")
-        targets = _classes(y, len(examples)) if criterion == "cross_entropy" else _targets(y, len(examples), (1, 2))
+        wanted = classes(y, len(examples)) if criterion == "cross_entropy" else targets(y, len(examples), (1, 2))
         self._set(
             X=examples,
-            y=targets,
+            y=wanted,
             hidden=tuple(integer(f"hidden[{l}]", width, 1) for l, width in enumerate(hidden)),
             activation=_choice("activation", activation, _ACTIVATIONS),
             loss=criterion,
@@ -172,6 +106,10 @@ class MLP(_Blocks):
         if self.loss == "cross_entropy":
             return int(self.y.max()) + 1
         return 1 if self.y.ndim == 1 else int(self.y.shape[1])
+
+    @property
+    def _squared_error(self) -> bool:
+        return self.loss == "mse"
 
     @property
     def blocks(self) -> dict[str, tuple[int, ...]]:
@@ -215,7 +153,7 @@ class MLP(_Blocks):
         -------
         ndarray, shape (..., n, k)
         """
-        units = self.X if X is None else _matrix("X", X, "(n, p)")
+        units = self.X if X is None else matrix("X", X, "(n, p)")
         if units.shape[1] != self.X.shape[1]:
             raise ValueError(f"X: expected {self.X.shape[1]} columns, got {units.shape[1]}")
         parts = self.split(theta)
@@ -253,7 +191,7 @@ class MLP(_Blocks):
 
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)
-class DiagonalLinearNetwork(_Blocks):
+class DiagonalLinearNetwork(Blocks, OverExamples):
     """``(1/2N) Σ_i (<a_i, u² - v²> - y_i)²`` with θ = (u, v), the smallest network with an implicit bias.
 
     On the set of zero loss the trace of the Hessian is ``(4/N) Σ_j |A_j|² (u_j² + v_j²)``, A_j the columns of X: at its
@@ -287,13 +225,17 @@ class DiagonalLinearNetwork(_Blocks):
     y: FloatArray
 
     def __init__(self, X: ArrayLike, y: ArrayLike) -> None:
-        examples = _matrix("X", X, "(N, p)")
-        self._set(X=examples, y=_targets(y, len(examples), (1,)))
+        examples = matrix("X", X, "(N, p)")
+        self._set(X=examples, y=targets(y, len(examples), (1,)))
 
     @property
     def n_examples(self) -> int:
         """N."""
         return len(self.X)
+
+    @property
+    def _squared_error(self) -> bool:
+        return True
 
     @property
     def blocks(self) -> dict[str, tuple[int, ...]]:
@@ -321,7 +263,7 @@ class DiagonalLinearNetwork(_Blocks):
 
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)
-class MatrixFactorization(_Blocks):
+class MatrixFactorization(Blocks):
     """``½ |U Vᵀ - target|²`` in the Frobenius norm, with θ = (U row-major, V row-major).
 
     The two-layer linear network on whitened inputs. Gradient flow keeps ``UᵀU - VᵀV``; the minima form manifolds, since
@@ -355,7 +297,7 @@ class MatrixFactorization(_Blocks):
     rank: int
 
     def __init__(self, target: ArrayLike, rank: int) -> None:
-        self._set(target=_matrix("target", target, "(p, q)"), rank=integer("rank", rank, 1))
+        self._set(target=matrix("target", target, "(p, q)"), rank=integer("rank", rank, 1))
 
     @property
     def blocks(self) -> dict[str, tuple[int, ...]]:

@@ -30,8 +30,15 @@ class Noise(Description):
     def _check_equation(self) -> None:
         """Raises ValueError, with the reason, where the noise has no diffusion that describes it."""
 
-    def _check_batch(self, batch_size: int) -> None:
+    def _check_batch(self, batch_size: int, loss: Loss) -> None:
         """Raises ValueError where the noise does not go with batches of this size."""
+
+    def _check_svag(self) -> None:
+        """Raises ValueError, with the reason, where steps cannot have several independent gradients."""
+
+    def _batch_of_noise(self, batch_size: int, factor: float, loss: Loss) -> float:
+        """The batch size, perhaps not whole, with ``factor`` times the covariance of a step."""
+        return batch_size / factor
 
     @property
     def _law(self) -> str:

@@ -18,6 +18,7 @@ from optsde._arrays import (
     scalar_vector,
     size_of,
 )
+from optsde.losses import Loss
 from optsde.noise._base import Noise
 
 
@@ -138,7 +139,7 @@ class AlphaStable(Noise):
         scale = as_vector(self.scale, dim)
         return {"kind": "alpha_stable", "alpha": self.alpha, "scale": scale, "isotropic": self.isotropic}
 
-    def _check_batch(self, batch_size: int) -> None:
+    def _check_batch(self, batch_size: int, loss: Loss) -> None:
         if batch_size != 1:
             raise ValueError(
                 f"batch_size: noise.AlphaStable is the noise of a step, not of an example; expected 1, got {batch_size}"

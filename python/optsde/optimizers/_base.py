@@ -205,6 +205,7 @@ class Optimizer(Description):
         self._check_problem(problem)
         if not problem.noise._finite_variance:
             raise ValueError("noise: SVAG amplifies a variance, and α-stable noise has none")
+        problem.noise._check_svag()
         self._check_svag()
         return Model(self, problem, "svag", 1, self._svag_regime(), integer("l", l, 1))
 

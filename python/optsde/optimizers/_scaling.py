@@ -30,7 +30,7 @@ def scaled_beta(name: str, beta: float, kappa: float) -> float:
 def noise_times(problem: Problem, factor: float) -> Problem:
     """The problem with ``factor`` times the covariance of a step's gradient noise."""
     noise: Noise = problem.noise
-    batch = problem.batch_size / factor
+    batch = noise._batch_of_noise(problem.batch_size, factor, problem.loss)
     if math.isclose(batch, round(batch), rel_tol=1e-12) and round(batch) >= 1:
         return Problem(problem.loss, noise, round(batch))
     if isinstance(noise, Zero):

@@ -71,8 +71,8 @@ fn measure<T: Real>(name: &str, p: usize, batch: usize) {
     data.truncate(N * p);
     let y: Vec<f64> = (0..N).map(|i| (i % 2) as f64).collect();
     let matrix = Matrix::new(N, p, data).expect("a matrix");
-    let linear = LinearRegression::new(matrix.clone(), y.clone()).expect("data").block::<T>();
-    let logistic = LogisticRegression::new(matrix.clone(), y, 1e-3).expect("data").block::<T>();
+    let linear = LinearRegression::new(matrix.clone(), y.clone()).expect("data").cast::<T>();
+    let logistic = LogisticRegression::new(matrix.clone(), y, 1e-3).expect("data").cast::<T>();
     let stride = p.next_multiple_of(64 / T::BYTES);
     let rows: Vec<T> = (0..N * stride)
         .map(|k| T::from_f64(if k % stride < p { matrix[(k / stride, k % stride)] } else { 0.0 }))

@@ -2,15 +2,15 @@
 
 use crate::callback::{PythonFunction, Shared};
 use crate::errors::to_python;
-use crate::heavy_tails;
+use crate::{heavy_tails, minibatch};
 use numpy::{PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn};
 use optsde_core::dynamics::{FunctionNoise, FunctionSde, GradientFlow, GradientSde, Linear, LinearSde, Sde};
 use optsde_core::error::Error;
 use optsde_core::function::{BlockFunction, Compiled};
 use optsde_core::linalg::Matrix;
 use optsde_core::loss::{
-    Activation, Builtin, Criterion, DoubleWell, FunctionLoss, Loss, MatrixFactorization, MuellerBrown, Network,
-    Quadratic, Quartic, Rastrigin, Ridge, Rosenbrock, ScalarFactorization, StyblinskiTang,
+    Activation, Builtin, Criterion, DataLoss, DoubleWell, FunctionData, FunctionLoss, Loss, MatrixFactorization,
+    MuellerBrown, Network, Quadratic, Quartic, Rastrigin, Ridge, Rosenbrock, ScalarFactorization, StyblinskiTang,
 };
 use optsde_core::noise::{AffineDiagonal, Factor, Gaussian, LossScaled, Noise, NoiseKind, Zero};
 use optsde_core::wiener::Element;
@@ -165,7 +165,10 @@ pub fn builtin(dict: &Bound<'_, PyDict>) -> PyResult<Option<Builtin>> {
             Network::diagonal_linear(&matrix(&shape, inputs)?, vector(dict, "y")?).map(Builtin::Network)
         }
         "mlp" => mlp(dict)?.map(Builtin::Network),
-        _ => return Ok(None),
+        other => match crate::minibatch::linear_model(dict, other)? {
+            Some(loss) => loss,
+            None => return Ok(None),
+        },
     };
     loss.map(Some).map_err(to_python)
 }
@@ -190,13 +193,24 @@ pub fn loss<T: RunElement>(dict: &Bound<'_, PyDict>) -> PyResult<Arc<dyn Loss<T>
     if let Some(loss) = builtin(dict)? {
         return Ok(loss.block());
     }
-    Ok(Arc::new(FunctionLoss {
+    Ok(Arc::new(function_loss(dict)?))
+}
+
+fn function_loss<T: RunElement>(dict: &Bound<'_, PyDict>) -> PyResult<FunctionLoss<T>> {
+    Ok(FunctionLoss {
         dim: entry(dict, "dim")?,
         grad: required::<T>(dict, "grad", Takes::State)?,
         value: function(dict, "value", Takes::State)?,
         hessian: function(dict, "hessian", Takes::State)?,
         third: function(dict, "third", Takes::State)?,
-    }))
+    })
+}
+
+/// The user's functions as a loss over examples; None where there are none.
+pub fn function_data<T: RunElement>(dict: &Bound<'_, PyDict>) -> PyResult<Option<Arc<dyn DataLoss<T>>>> {
+    let Some(example_grads) = function(dict, "example_grads", Takes::State)? else { return Ok(None) };
+    let (loss, n_examples) = (function_loss(dict)?, entry(dict, "n_examples")?);
+    Ok(Some(Arc::new(FunctionData { loss, n_examples, example_grads })))
 }
 
 /// The user's function for the Hessian of a loss; None where there is none.
@@ -204,7 +218,9 @@ pub fn hessian(dict: &Bound<'_, PyDict>) -> PyResult<Option<Arc<dyn BlockFunctio
     function(dict, "hessian", Takes::State)
 }
 
-fn noise<T: RunElement>(dict: &Bound<'_, PyDict>, of: &Arc<dyn Loss<T>>) -> PyResult<Arc<dyn Noise<T>>> {
+/// The noise of a problem with this loss.
+fn noise<T: RunElement>(problem: &Bound<'_, PyDict>, of: &Arc<dyn Loss<T>>) -> PyResult<Arc<dyn Noise<T>>> {
+    let dict: &Bound<'_, PyDict> = &entry(problem, "noise")?;
     let kind: String = entry(dict, "kind")?;
     Ok(match kind.as_str() {
         "zero" => Arc::new(Zero(entry(dict, "dim")?)),
@@ -222,7 +238,8 @@ fn noise<T: RunElement>(dict: &Bound<'_, PyDict>, of: &Arc<dyn Loss<T>>) -> PyRe
         }),
         _ => {
             let unknown = || PyValueError::new_err(format!("noise: unknown kind {kind:?}"));
-            heavy_tails::noise(dict, of)?.ok_or_else(unknown)?
+            let other = heavy_tails::noise(dict, of)?;
+            if let Some(noise) = other { noise } else { minibatch::noise(problem)?.ok_or_else(unknown)? }
         }
     })
 }
@@ -248,7 +265,7 @@ pub struct Problem<T: RunElement> {
 /// The problem of an optimizer's description.
 pub fn problem<T: RunElement>(dict: &Bound<'_, PyDict>) -> PyResult<Problem<T>> {
     let loss = loss::<T>(&entry::<Bound<'_, PyDict>>(dict, "loss")?)?;
-    let noise = noise(&entry::<Bound<'_, PyDict>>(dict, "noise")?, &loss)?;
+    let noise = noise(dict, &loss)?;
     Ok(Problem { loss: Ridge::over(loss, entry(dict, "l2")?), noise, batch_size: entry(dict, "batch_size")? })
 }
 
@@ -262,7 +279,7 @@ pub fn sde<T: RunElement>(dict: &Bound<'_, PyDict>) -> PyResult<Arc<dyn Sde<T>>>
         "sgd_sde" | "sgd_discrete" => {
             let of: Bound<'_, PyDict> = entry(dict, "loss")?;
             let loss = loss::<T>(&of)?;
-            let noise = noise(&entry::<Bound<'_, PyDict>>(dict, "noise")?, &loss)?;
+            let noise = noise(dict, &loss)?;
             let (lr, batch): (f64, f64) = (entry(dict, "lr")?, entry(dict, "batch_size")?);
             // The gradient noise of a step is z = S ΔW / sqrt(lr), and the step subtracts lr z; of stable noise
             // z = ΔL / lr^(1/α).

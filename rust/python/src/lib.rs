@@ -6,6 +6,7 @@ mod errors;
 mod generator;
 mod heavy_tails;
 mod info;
+mod minibatch;
 mod optimizers;
 mod points;
 mod simulate;
@@ -21,7 +22,9 @@ mod _core {
     #[pymodule_export]
     use super::info::{default_threads, info, methods};
     #[pymodule_export]
-    use super::points::{drift, dynamics_noise_kind, loss_grad, loss_hessian, loss_third, loss_value, noise_factor};
+    use super::points::{
+        drift, dynamics_noise_kind, loss_example_grads, loss_grad, loss_hessian, loss_third, loss_value, noise_factor,
+    };
     #[pymodule_export]
     use super::simulate::simulate;
     #[pymodule_export]

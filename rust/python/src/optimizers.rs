@@ -70,11 +70,16 @@ fn momentum(dict: &Bound<'_, PyDict>) -> PyResult<Momentum> {
 
 /// The stochastic gradient of a problem, `variance` times its covariance.
 fn gradient<T: RunElement>(dict: &Bound<'_, PyDict>) -> PyResult<Arc<dyn StochasticGradient<T>>> {
-    if let Some(gradient) = crate::heavy_tails::gradient::<T>(dict, entry(dict, "variance")?)? {
+    let variance = entry(dict, "variance")?;
+    let drawn = match crate::heavy_tails::gradient::<T>(dict, variance)? {
+        None => crate::minibatch::gradient::<T>(dict, variance)?,
+        drawn => drawn,
+    };
+    if let Some(gradient) = drawn {
         return Ok(Penalised::over(gradient, entry(dict, "l2")?));
     }
     let Problem { loss, noise, batch_size } = problem::<T>(dict)?;
-    Ok(Arc::new(GaussianGradient::new(loss, noise, batch_size, entry(dict, "variance")?)))
+    Ok(Arc::new(GaussianGradient::new(loss, noise, batch_size, variance)))
 }
 
 /// The algorithm of a description; None where it is no optimizer's of this file.

@@ -100,6 +100,15 @@ pub fn loss_third<'py>(
     })
 }
 
+/// The gradients of all examples, `(n, d) -> (n, N, d)`.
+#[pyfunction]
+pub fn loss_example_grads<'py>(loss: &Bound<'py, PyDict>, x: PyReadonlyArray2<'py, f64>) -> Answer<'py> {
+    let data = crate::minibatch::data::<f64>(loss)?;
+    check_dim(&x, data.dim())?;
+    let shape = [data.n_examples(), data.dim()];
+    on_block(loss.py(), &x, &shape, |x, out, span| data.example_grads(x, out, span))
+}
+
 /// The noise kind of an equation.
 #[pyfunction]
 pub fn dynamics_noise_kind(dynamics: &Bound<'_, PyDict>) -> PyResult<&'static str> {

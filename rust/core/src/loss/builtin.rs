@@ -1,8 +1,8 @@
 //! The built-in losses in one type, from which a caller gets both the block form and the point form.
 
 use super::{
-    DataLoss, DoubleWell, Loss, MatrixFactorization, MuellerBrown, Network, PointLoss, Quadratic, Quartic, Rastrigin,
-    Rosenbrock, ScalarFactorization, StyblinskiTang,
+    DataLoss, DoubleWell, LinearRegression, LogisticRegression, Loss, MatrixFactorization, MuellerBrown, Network,
+    PointLoss, Quadratic, Quartic, Rastrigin, Rosenbrock, ScalarFactorization, SoftmaxRegression, StyblinskiTang,
 };
 use crate::lanes::Real;
 use std::sync::Arc;
@@ -30,6 +30,12 @@ pub enum Builtin {
     MatrixFactorization(MatrixFactorization<f64>),
     /// A network over examples.
     Network(Network<f64>),
+    /// Linear regression on examples.
+    LinearRegression(LinearRegression),
+    /// Logistic regression on examples.
+    LogisticRegression(LogisticRegression),
+    /// Softmax regression on examples.
+    SoftmaxRegression(SoftmaxRegression),
 }
 
 /// Evaluates `$body` with `$loss` the concrete formula, or `$first` with `$stored` a loss that holds its numbers in one
@@ -40,6 +46,9 @@ macro_rules! each {
             Builtin::Quadratic($stored) => $first,
             Builtin::MatrixFactorization($stored) => $first,
             Builtin::Network($stored) => $first,
+            Builtin::LinearRegression($stored) => $first,
+            Builtin::LogisticRegression($stored) => $first,
+            Builtin::SoftmaxRegression($stored) => $first,
             Builtin::DoubleWell($loss) => $body,
             Builtin::Quartic($loss) => $body,
             Builtin::Rosenbrock($loss) => $body,
@@ -71,6 +80,9 @@ impl Builtin {
     pub fn data<T: Real>(&self) -> Option<Arc<dyn DataLoss<T>>> {
         match self {
             Builtin::Network(network) => Some(Arc::new(network.cast::<T>())),
+            Builtin::LinearRegression(model) => Some(Arc::new(model.cast::<T>())),
+            Builtin::LogisticRegression(model) => Some(Arc::new(model.cast::<T>())),
+            Builtin::SoftmaxRegression(model) => Some(Arc::new(model.cast::<T>())),
             _ => None,
         }
     }

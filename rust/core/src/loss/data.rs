@@ -4,6 +4,7 @@ use super::Loss;
 use crate::block::Span;
 use crate::error::{Error, Result};
 use crate::lanes::Real;
+use crate::workspace::with_workspace;
 
 /// `f = (1/N) Σ f_i`, perhaps with a penalty on the parameters, which is no example's.
 pub trait DataLoss<T: Real>: Loss<T> {
@@ -18,6 +19,19 @@ pub trait DataLoss<T: Real>: Loss<T> {
     /// `b * outputs + k`, which is added to that target.
     fn batch_grad(&self, x: &[T], indices: &[u32], labels: Option<&[T]>, out: &mut [T], span: Span) -> Result<()>;
 
+    /// The gradients `∇f_i(x)`, the penalty's added to each: component `a` of example `i` in row `i · d + a`.
+    fn example_grads(&self, x: &[T], out: &mut [T], span: Span) -> Result<()> {
+        let rows = self.dim() * span.width;
+        span.check(out, self.n_examples() * self.dim(), "out")?;
+        with_workspace(span.width, |indices: &mut [u32]| {
+            for (i, out) in (0..).zip(out.chunks_exact_mut(rows).take(self.n_examples())) {
+                indices.fill(i);
+                self.batch_grad(x, indices, None, out, span)?;
+            }
+            Ok(())
+        })
+    }
+
     /// Outputs of one example where `f_i = ½ |φ_i(x) - y_i|²`; None for other losses, which have no label noise.
     fn outputs(&self) -> Option<usize> {
         None
@@ -31,6 +45,11 @@ pub trait DataLoss<T: Real>: Loss<T> {
     /// The diagonal of `Σ_1(x)`: the variances of the components of the gradient over the examples, whose squared
     /// deviations are summed and divided by `N`. `out` has `d` rows.
     fn grad_variances(&self, x: &[T], out: &mut [T], span: Span) -> Result<()>;
+
+    /// Whether it has [`DataLoss::grad_variances_along`].
+    fn has_grad_variances_along(&self) -> bool {
+        true
+    }
 
     /// The derivative of [`DataLoss::grad_variances`] along `v`: `out` has `d` rows.
     fn grad_variances_along(&self, x: &[T], v: &[T], out: &mut [T], span: Span) -> Result<()>;

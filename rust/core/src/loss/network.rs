@@ -119,6 +119,28 @@ impl<N: Number, T: Real> Feed<N> for Everything<'_, T> {
     }
 }
 
+/// All examples, with slope 1 at one output.
+struct OneOutput<'a, T>(&'a Network<T>, usize);
+
+impl<N: Number, T: Real> Feed<N> for OneOutput<'_, T> {
+    #[inline(always)]
+    fn count(&self) -> usize {
+        self.0.inputs.rows()
+    }
+    #[inline(always)]
+    fn inputs(&self, i: usize, into: &mut [N], stride: usize) {
+        Everything(self.0).inputs(i, into, stride);
+    }
+    #[inline(always)]
+    fn target(&self, i: usize, k: usize) -> N {
+        Everything(self.0).target(i, k)
+    }
+    #[inline(always)]
+    fn slope(&self, _i: usize, k: usize, _of_loss: N) -> N {
+        N::constant(if k == self.1 { 1.0 } else { 0.0 })
+    }
+}
+
 /// What is summed over the examples' gradients.
 #[derive(Clone, Copy)]
 pub(super) enum Sum<'a, N> {
@@ -221,6 +243,19 @@ impl<T: Real> Network<T> {
     ) {
         let out = &mut out[..weights.len()];
         out.fill(N::constant(0.0));
+        self.add_pass(feed, weights, sum, out, memory);
+    }
+
+    /// [`Network::pass`] onto what is there.
+    #[inline(always)]
+    fn add_pass<N: Number>(
+        &self,
+        feed: &impl Feed<N>,
+        weights: &[N],
+        sum: Sum<'_, N>,
+        out: &mut [N],
+        memory: &mut [N],
+    ) {
         let mut i = 0;
         while i + TOGETHER <= feed.count() {
             self.backwards::<N, TOGETHER>(feed, i, weights, sum, out, memory);
@@ -575,6 +610,19 @@ impl<T: Real> SliceFormula for Network<T> {
         }
         self.pass(&Everything(self), weights, Sum::Deviations(means), out, memory);
         self.pull_back_squares(x, share, out);
+    }
+
+    #[inline(always)]
+    fn jacobian_squares<N: Number>(&self, x: &[N], out: &mut [N], memory: &mut [N]) {
+        let (weights, memory) = self.weights(x, memory);
+        let (zeros, memory) = memory.split_at_mut(weights.len());
+        let sums = &mut out[..weights.len()];
+        zeros.fill(N::constant(0.0));
+        sums.fill(N::constant(0.0));
+        for k in 0..self.n_outputs() {
+            self.add_pass(&OneOutput(self, k), weights, Sum::Deviations(zeros), sums, memory);
+        }
+        self.pull_back_squares(x, 1.0 / self.inputs.rows() as f64, out);
     }
 }
 

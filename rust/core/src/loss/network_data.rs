@@ -2,7 +2,7 @@
 
 use super::DataLoss;
 use super::network::{Criterion, Feed, Network, Sum};
-use super::slices::{Along, At, SliceFormula, Variances, compute};
+use super::slices::{Along, At, JacobianSquares, SliceFormula, Variances, compute};
 use crate::block::Span;
 use crate::error::{Error, Result};
 use crate::lanes::{Kernel, LANE_MULTIPLE, Number, Real, Simd, Vector, dispatch};
@@ -51,6 +51,20 @@ impl<T: Real> DataLoss<T> for Network<T> {
 
     fn grad_variances_along(&self, x: &[T], v: &[T], out: &mut [T], span: Span) -> Result<()> {
         compute(Variances, self, Along(x, v), out, span)
+    }
+
+    fn jacobian_squares(&self, x: &[T], out: &mut [T], span: Span) -> Result<()> {
+        if self.criterion != Criterion::SquaredError {
+            return Err(no_squared_error());
+        }
+        compute(JacobianSquares, self, At(x), out, span)
+    }
+
+    fn jacobian_squares_along(&self, x: &[T], v: &[T], out: &mut [T], span: Span) -> Result<()> {
+        if self.criterion != Criterion::SquaredError {
+            return Err(no_squared_error());
+        }
+        compute(JacobianSquares, self, Along(x, v), out, span)
     }
 }
 

@@ -22,6 +22,10 @@ pub(super) trait SliceFormula: Send + Sync {
     fn variances<N: Number>(&self, _x: &[N], out: &mut [N], _memory: &mut [N]) {
         out.fill(N::constant(0.0));
     }
+    /// The mean over examples of the squares of the derivatives of the outputs, for losses over data; 0 for others.
+    fn jacobian_squares<N: Number>(&self, _x: &[N], out: &mut [N], _memory: &mut [N]) {
+        out.fill(N::constant(0.0));
+    }
 }
 
 /// Where the numbers of a kernel come from, and which part of its results is the answer.
@@ -121,6 +125,9 @@ pub(super) struct Grad;
 /// [`SliceFormula::variances`].
 #[derive(Clone, Copy)]
 pub(super) struct Variances;
+/// [`SliceFormula::jacobian_squares`].
+#[derive(Clone, Copy)]
+pub(super) struct JacobianSquares;
 
 impl Quantity for Value {
     fn rows(_dim: usize) -> usize {
@@ -149,6 +156,16 @@ impl Quantity for Variances {
     #[inline(always)]
     fn of<F: SliceFormula, N: Number>(formula: &F, x: &[N], out: &mut [N], memory: &mut [N]) {
         formula.variances(x, out, memory);
+    }
+}
+
+impl Quantity for JacobianSquares {
+    fn rows(dim: usize) -> usize {
+        dim
+    }
+    #[inline(always)]
+    fn of<F: SliceFormula, N: Number>(formula: &F, x: &[N], out: &mut [N], memory: &mut [N]) {
+        formula.jacobian_squares(x, out, memory);
     }
 }
 

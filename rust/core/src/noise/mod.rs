@@ -6,6 +6,7 @@ mod gaussian_inputs;
 mod gradient_noise;
 mod kind;
 mod loss_scaled;
+mod minibatch;
 mod squares;
 mod stable;
 #[cfg(test)]
@@ -18,6 +19,7 @@ pub use gaussian_inputs::GaussianInputs;
 pub use gradient_noise::GradientNoise;
 pub use kind::NoiseKind;
 pub use loss_scaled::LossScaled;
+pub use minibatch::{LabelNoise, Minibatch};
 pub use stable::Stable;
 
 use crate::block::Span;

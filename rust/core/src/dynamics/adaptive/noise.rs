@@ -153,7 +153,7 @@ impl<T: Real> GradientNoise<T> {
             multiply(out, dw);
             return Ok(());
         }
-        let rows = self.model.dim() * self.model.n_wiener();
+        let rows = self.model.apply_rows();
         with_workspace(rows * span.width, |work| self.model.apply(x, scale, dw, out, work, span))
     }
 

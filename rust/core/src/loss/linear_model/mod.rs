@@ -77,8 +77,8 @@ impl<L: Link> LinearModel<L> {
         Ok(Self { link, x: Arc::new(x), y: Arc::new(y), l2 })
     }
 
-    /// The same loss on blocks of paths.
-    pub fn block<T: Real>(&self) -> LinearLoss<L, T> {
+    /// The same loss on blocks of paths of element `T`.
+    pub fn cast<T: Real>(&self) -> LinearLoss<L, T> {
         let (n, p) = (self.x.rows(), self.x.cols());
         let stride = p.next_multiple_of(batch::line::<T>());
         let mut x = Buffer::new(n * stride);

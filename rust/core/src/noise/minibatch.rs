@@ -1,0 +1,238 @@
+//! The noise of minibatches: the empirical covariance of the examples' gradients, and what fresh label noise adds to it.
+//!
+//! The factor `[g_1 - ḡ, …, g_N - ḡ] / √N` has a Wiener process for each example and is as smooth as the gradients are.
+//! It is applied without being made: `Σ_i (g_i - ḡ) dW_i = Σ_i g_i (dW_i - mean of dW)`.
+
+use super::{Noise, NoiseKind};
+use crate::block::Span;
+use crate::elementwise::{add_scaled, at, put, scale as times};
+use crate::error::{Error, Result};
+use crate::lanes::{Kernel, Number, Real, Simd, Vector, dispatch};
+use crate::loss::DataLoss;
+use crate::workspace::with_workspace;
+use std::sync::Arc;
+
+/// `Σ = share · (1/N) Σ_i (g_i - ḡ)(g_i - ḡ)ᵀ`, of `N` Wiener processes.
+pub struct Minibatch<T: Real> {
+    data: Arc<dyn DataLoss<T>>,
+    share: f64,
+}
+
+impl<T: Real> Minibatch<T> {
+    /// Of examples drawn with replacement.
+    pub fn new(data: Arc<dyn DataLoss<T>>) -> Self {
+        Self { data, share: 1.0 }
+    }
+
+    /// Of batches of `batch` different examples: `share = (N - B) / (N - 1)`, the divisor `B` being its user's.
+    pub fn without_replacement(data: Arc<dyn DataLoss<T>>, batch: usize) -> Result<Self> {
+        let n = data.n_examples();
+        if batch > n {
+            return Err(Error::invalid("batch_size", format!("{batch}: more than the {n} examples")));
+        }
+        let share = (n - batch) as f64 / n.saturating_sub(1).max(1) as f64;
+        Ok(Self { data, share })
+    }
+
+    /// What `scale · S` is divided by, of gradients weighted with deviations.
+    fn rate(&self, scale: f64) -> f64 {
+        scale * (self.share / self.data.n_examples() as f64).sqrt()
+    }
+}
+
+/// Writes what is left of rows when their mean is taken from each; the mean goes to the row behind.
+fn centre<T: Real>(rows: &[T], out: &mut [T], width: usize) {
+    assert!(out.len() >= rows.len() + width);
+    dispatch(Centre { rows, out, width });
+}
+
+struct Centre<'a, T> {
+    rows: &'a [T],
+    out: &'a mut [T],
+    width: usize,
+}
+
+impl<T: Real> Kernel for Centre<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self) {
+        let Self { rows, out, width } = self;
+        let (out, mean) = out.split_at_mut(rows.len());
+        let mean = &mut mean[..width];
+        mean.fill(T::default());
+        let share = <T::V<S>>::constant(width as f64 / rows.len() as f64);
+        for row in rows.chunks_exact(width) {
+            for p in (0..width).step_by(<T::V<S> as Vector>::LANES) {
+                let sum = at::<T::V<S>>(mean, p) + at(row, p);
+                put(mean, p, sum);
+            }
+        }
+        for (row, out) in rows.chunks_exact(width).zip(out.chunks_exact_mut(width)) {
+            for p in (0..width).step_by(<T::V<S> as Vector>::LANES) {
+                put(out, p, (-share).mul_add(at::<T::V<S>>(mean, p), at(row, p)));
+            }
+        }
+    }
+}
+
+impl<T: Real> Noise<T> for Minibatch<T> {
+    fn dim(&self) -> usize {
+        self.data.dim()
+    }
+    fn n_wiener(&self) -> usize {
+        self.data.n_examples()
+    }
+    fn kind(&self) -> NoiseKind {
+        NoiseKind::Full
+    }
+    fn has_jacobian(&self) -> bool {
+        false
+    }
+    fn factor(&self, x: &[T], scale: T, f: &mut [T], span: Span) -> Result<()> {
+        let (d, n, width) = (self.dim(), self.n_wiener(), span.width);
+        span.check(f, d * n, "f")?;
+        with_workspace((n + 1) * d * width, |work| {
+            let (grads, mean) = work.split_at_mut(n * d * width);
+            self.data.example_grads(x, grads, span)?;
+            mean.fill(T::default());
+            for grad in grads.chunks_exact(d * width) {
+                add_scaled(mean, grad, 1.0 / n as f64);
+            }
+            let rate = self.rate(scale.to_f64());
+            for (r, row) in f.chunks_exact_mut(width).take(d * n).enumerate() {
+                let (i, j) = (r / n, r % n);
+                row.copy_from_slice(&grads[(j * d + i) * width..][..width]);
+                add_scaled(row, &mean[i * width..(i + 1) * width], -1.0);
+                times(row, rate);
+            }
+            Ok(())
+        })
+    }
+    fn apply_rows(&self) -> usize {
+        self.n_wiener() + 1
+    }
+    fn apply(&self, x: &[T], scale: T, dw: &[T], out: &mut [T], scratch: &mut [T], span: Span) -> Result<()> {
+        let rows = self.n_wiener() * span.width;
+        centre(&dw[..rows], scratch, span.width);
+        self.data.weighted_grad(x, &scratch[..rows], out, span)?;
+        times(&mut out[..self.dim() * span.width], self.rate(scale.to_f64()));
+        Ok(())
+    }
+    fn variances(&self, x: &[T], scale: f64, out: &mut [T], span: Span) -> Result<()> {
+        self.data.grad_variances(x, out, span)?;
+        times(&mut out[..self.dim() * span.width], scale * self.share);
+        Ok(())
+    }
+    fn has_variances_along(&self) -> bool {
+        self.data.has_grad_variances_along()
+    }
+    fn variances_along(&self, x: &[T], v: &[T], scale: f64, out: &mut [T], span: Span) -> Result<()> {
+        self.data.grad_variances_along(x, v, out, span)?;
+        times(&mut out[..self.dim() * span.width], scale * self.share);
+        Ok(())
+    }
+    fn needs_calling_thread(&self) -> bool {
+        self.data.needs_calling_thread()
+    }
+}
+
+/// The noise of examples drawn with replacement whose targets are shifted by fresh `δ ξ`:
+/// `Σ = (1/N) Σ_i (g_i - ḡ)(g_i - ḡ)ᵀ + δ² (1/N) Σ_ik ∇φ_ik ∇φ_ikᵀ`, `φ_ik` output `k` of example `i`.
+///
+/// The Wiener processes are those of the examples, `N`, and those of the labels, `N K`, that of output `k` of example `i` being
+/// number `N + i K + k`.
+pub struct LabelNoise<T: Real> {
+    examples: Minibatch<T>,
+    label_std: f64,
+    outputs: usize,
+}
+
+impl<T: Real> LabelNoise<T> {
+    /// Of a loss of squared errors.
+    pub fn new(data: Arc<dyn DataLoss<T>>, label_std: f64) -> Result<Self> {
+        let outputs = data.outputs().ok_or_else(|| Error::missing("a squared error, as label noise has it,"))?;
+        Ok(Self { examples: Minibatch::new(data), label_std, outputs })
+    }
+
+    fn data(&self) -> &dyn DataLoss<T> {
+        self.examples.data.as_ref()
+    }
+
+    /// Adds `c` times what the labels add.
+    fn add_squares(&self, v: Option<&[T]>, x: &[T], c: f64, out: &mut [T], span: Span) -> Result<()> {
+        with_workspace(self.dim() * span.width, |squares| {
+            match v {
+                None => self.data().jacobian_squares(x, squares, span)?,
+                Some(v) => self.data().jacobian_squares_along(x, v, squares, span)?,
+            }
+            add_scaled(&mut out[..squares.len()], squares, c * self.label_std * self.label_std);
+            Ok(())
+        })
+    }
+}
+
+impl<T: Real> Noise<T> for LabelNoise<T> {
+    fn dim(&self) -> usize {
+        self.examples.dim()
+    }
+    fn n_wiener(&self) -> usize {
+        self.examples.n_wiener() * (1 + self.outputs)
+    }
+    fn kind(&self) -> NoiseKind {
+        NoiseKind::Full
+    }
+    fn has_jacobian(&self) -> bool {
+        false
+    }
+    fn factor(&self, x: &[T], scale: T, f: &mut [T], span: Span) -> Result<()> {
+        let (d, n, m, width) = (self.dim(), self.examples.n_wiener(), self.n_wiener(), span.width);
+        span.check(f, d * m, "f")?;
+        // The columns of the examples, and then column by column what one label does.
+        with_workspace(d * n * width, |of_examples| {
+            self.examples.factor(x, scale, of_examples, span)?;
+            for (i, rows) in of_examples.chunks_exact(n * width).enumerate() {
+                f[i * m * width..][..n * width].copy_from_slice(rows);
+            }
+            Ok(())
+        })?;
+        with_workspace(((m - n) + d) * width, |work| {
+            let (weights, column) = work.split_at_mut((m - n) * width);
+            weights.fill(T::default());
+            for j in 0..m - n {
+                weights[j * width..(j + 1) * width].fill(T::from_f64(1.0));
+                self.data().weighted_jacobian(x, weights, column, span)?;
+                weights[j * width..(j + 1) * width].fill(T::default());
+                times(column, self.label_std * self.examples.rate(scale.to_f64()));
+                for (i, row) in column.chunks_exact(width).enumerate() {
+                    f[(i * m + n + j) * width..][..width].copy_from_slice(row);
+                }
+            }
+            Ok(())
+        })
+    }
+    fn apply_rows(&self) -> usize {
+        self.examples.apply_rows().max(self.dim())
+    }
+    fn apply(&self, x: &[T], scale: T, dw: &[T], out: &mut [T], scratch: &mut [T], span: Span) -> Result<()> {
+        let len = self.dim() * span.width;
+        let (of_examples, of_labels) = dw.split_at(self.examples.n_wiener() * span.width);
+        self.examples.apply(x, scale, of_examples, out, scratch, span)?;
+        self.data().weighted_jacobian(x, of_labels, scratch, span)?;
+        add_scaled(&mut out[..len], scratch, self.label_std * self.examples.rate(scale.to_f64()));
+        Ok(())
+    }
+    fn variances(&self, x: &[T], scale: f64, out: &mut [T], span: Span) -> Result<()> {
+        self.examples.variances(x, scale, out, span)?;
+        self.add_squares(None, x, scale, out, span)
+    }
+    fn has_variances_along(&self) -> bool {
+        self.examples.has_variances_along()
+    }
+    fn variances_along(&self, x: &[T], v: &[T], scale: f64, out: &mut [T], span: Span) -> Result<()> {
+        self.examples.variances_along(x, v, scale, out, span)?;
+        self.add_squares(Some(v), x, scale, out, span)
+    }
+    fn needs_calling_thread(&self) -> bool {
+        self.examples.needs_calling_thread()
+    }
+}
