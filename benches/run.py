@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-ROWS = ["ou", "milstein", "double_well", "dense10", "dense64", "rosenbrock", "adam_sde", "adam"]
+ROWS = ["ou", "milstein", "double_well", "dense10", "dense64", "rosenbrock", "adam_sde", "adam", "minibatch_logistic"]
 OWN_ROWS = ["precision", "threads", "numpy_callback", "memory", "growth"]
 # name in the table -> module of benches/peers, options of its build
 PEERS: dict[str, tuple[str, dict[str, Any]]] = {

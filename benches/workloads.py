@@ -34,6 +34,14 @@ def _dense(dim: int) -> dict[str, NDArray[np.float64]]:
     return {"hessian": hessian, "cov": cov, "factor": np.linalg.cholesky(cov)}
 
 
+def _examples(n: int, dim: int) -> dict[str, NDArray[np.float64]]:
+    """Normal inputs, and classes drawn from a logistic model of them."""
+    rng = np.random.default_rng(n)
+    x = rng.standard_normal((n, dim))
+    odds = x @ np.linspace(-1.0, 1.0, dim)
+    return {"X": x, "y": (rng.random(n) < 1.0 / (1.0 + np.exp(-odds))).astype(float)}
+
+
 _SLOW = {"torchsde": 25.0, "diffrax": 25.0}
 
 WORKLOADS = {
@@ -123,8 +131,23 @@ WORKLOADS = {
             kurtosis=6.0,
             goals={"numba": 2.5},
         ),
+        Workload(
+            "minibatch_logistic",
+            "SGD itself on logistic regression, d = 20, of 1000 examples, 10 drawn with replacement in each step",
+            dim=20,
+            n_steps=64,
+            dt=0.1,
+            start=0.5,
+            lr=0.1,
+            matrices=_examples(1000, 20),
+            # of the floor, optsde may take at most twice as long
+            goals={"numpy": 20.0, "own generator": 0.5},
+        ),
     ]
 }
+
+# Examples that a step draws in the minibatch row.
+BATCH = 10
 
 # Hyperparameters of the Adam rows, and the curvatures of their loss.
 ADAM = {"betas": (0.9, 0.99), "eps": 1e-8}

@@ -39,7 +39,7 @@ def terms_of(w: Workload) -> tuple[Any, Any]:
 
 
 def build(w: Workload, threads: int) -> Runner | None:
-    if w.name.startswith("adam"):
+    if w.name.startswith(("adam", "minibatch")):
         return None
     drift, diffusion = terms_of(w)
     solver = diffrax.ItoMilstein() if w.name == "milstein" else diffrax.Euler()

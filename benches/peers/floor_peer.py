@@ -1,9 +1,11 @@
-"""The normals of the workload from optsde's own generator, and nothing else: the floor of its own runs."""
+"""The floor of optsde's own runs: the random numbers of the workload from its own generator and nothing else, or with them the
+dot products of the examples that are drawn.
+"""
 
 import numpy as np
 import optsde
 from optsde import _core
-from workloads import Workload
+from workloads import BATCH, Workload
 
 from . import Runner, Sums
 
@@ -13,11 +15,15 @@ def version() -> str:
 
 
 def build(w: Workload, threads: int) -> Runner | None:
-    if w.name != "ou":
+    if w.name not in ("ou", "minibatch_logistic"):
         return None
 
     def run(n_paths: int, seed: int) -> Sums:
-        _core.time_normals(n_paths * w.n_steps * w.dim)
+        if w.name == "ou":
+            _core.time_normals(n_paths * w.n_steps * w.dim)
+        else:
+            _core.time_minibatches(w.matrices["X"], BATCH, n_paths * w.n_steps)
         return n_paths, np.zeros(1), np.zeros(1)
 
-    return Runner(run, granule=1024, same_law=False, note="normals only")
+    note = "normals only" if w.name == "ou" else "draws and dot products only"
+    return Runner(run, granule=1024, same_law=False, note=note)

@@ -67,7 +67,7 @@ def general_run(w: Workload, chunk: int) -> Callable[[Any], Any]:
 
 
 def build(w: Workload, threads: int) -> Runner | None:
-    if w.name.startswith("adam"):
+    if w.name.startswith(("adam", "minibatch")):
         return None
     chunk = max(512, 8192 // w.dim)
     chunk_run = (rosenbrock_run if w.name == "rosenbrock" else general_run)(w, chunk)

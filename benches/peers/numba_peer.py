@@ -3,7 +3,7 @@
 import numba
 import numpy as np
 from numba import njit
-from workloads import ADAM, ADAM_CURVATURES, Workload
+from workloads import ADAM, ADAM_CURVATURES, BATCH, Workload
 
 from . import Runner, Sums
 
@@ -156,11 +156,36 @@ def _adam_run(w: Workload, rng, n_paths):
     return _adam_sde(rng, n_paths, w.start, ADAM_CURVATURES, w.dt, gamma, ADAM["eps"] * root, c1, c2, s)
 
 
+@njit(nogil=True)
+def _minibatches(rng, n_paths, n_steps, start, lr, x, y, batch):
+    d = x.shape[1]
+    total, squares = np.zeros(d), np.zeros(d)
+    theta, g = np.empty(d), np.empty(d)
+    for _ in range(n_paths):
+        theta[:] = start
+        for _ in range(n_steps):
+            g[:] = 0.0
+            for _ in range(batch):
+                i = rng.integers(0, len(x))
+                z = 0.0
+                for a in range(d):
+                    z += x[i, a] * theta[a]
+                r = 1.0 / (1.0 + np.exp(-z)) - y[i]
+                for a in range(d):
+                    g[a] += r * x[i, a]
+            for a in range(d):
+                theta[a] -= lr / batch * g[a]
+        for a in range(d):
+            total[a] += theta[a]
+            squares[a] += theta[a] * theta[a]
+    return total, squares
+
+
 LOOPS = {"ou": _ou, "milstein": _milstein, "double_well": _double_well, "rosenbrock": _rosenbrock}
 
 
 def build(w: Workload, threads: int) -> Runner:
-    if w.matrices:
+    if "hessian" in w.matrices:
         propagator = np.eye(w.dim) - w.dt * w.matrices["hessian"]
         factor = np.ascontiguousarray(np.sqrt(w.lr * w.dt) * w.matrices["factor"].T)
 
@@ -168,6 +193,9 @@ def build(w: Workload, threads: int) -> Runner:
         rng = np.random.default_rng(seed)  # PCG64 was faster in numba than SFC64
         if w.name.startswith("adam"):
             result = _adam_run(w, rng, n_paths)
+        elif w.name == "minibatch_logistic":
+            examples = w.matrices["X"], w.matrices["y"]
+            result = _minibatches(rng, n_paths, w.n_steps, w.start, w.lr, *examples, BATCH)
         elif w.matrices:
             result = _dense(rng, n_paths, w.n_steps, w.start, propagator, factor)
         else:

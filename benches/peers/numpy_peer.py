@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from workloads import Workload
+from workloads import BATCH, Workload
 
 from . import Runner, Sums, sums, total
 
@@ -133,6 +133,8 @@ STEPS = {
 def build(w: Workload, threads: int, style: str = "idiomatic") -> Runner | None:
     if w.name.startswith("adam"):
         return None
+    if w.name == "minibatch_logistic":
+        return _minibatches(w, style)
     return _idiomatic(w) if style == "idiomatic" else _tuned(w)
 
 
@@ -168,4 +170,28 @@ def _tuned(w: Workload) -> Runner:
             parts.append(sums(x.T if by_rows else x))
         return total(parts)
 
+    return Runner(run, granule=chunk)
+
+
+def _minibatches(w: Workload, style: str) -> Runner:
+    """SGD on the workload's examples: rows are looked up, and multiplied as small matrices."""
+    inputs, targets = w.matrices["X"], w.matrices["y"]
+    # the tuned chunk's examples fit into the second-level cache
+    chunk, n_steps = (50_000, max(4, w.n_steps // 16)) if style == "idiomatic" else (512, w.n_steps)
+
+    def run(n_paths: int, seed: int) -> Sums:
+        rng = np.random.Generator(np.random.SFC64(seed))
+        parts = []
+        for first in range(0, n_paths, chunk):
+            theta = np.full((min(chunk, n_paths - first), w.dim), w.start)
+            for _ in range(n_steps):
+                drawn = rng.integers(len(inputs), size=(len(theta), BATCH))
+                x = inputs[drawn]
+                residual = 1.0 / (1.0 + np.exp(-(x @ theta[:, :, None])[:, :, 0])) - targets[drawn]
+                theta -= (w.lr / BATCH) * (residual[:, None, :] @ x)[:, 0, :]
+            parts.append(sums(theta))
+        return total(parts)
+
+    if style == "idiomatic":
+        return Runner(run, granule=chunk, steps=n_steps, same_law=False, note="idiomatic")
     return Runner(run, granule=chunk)

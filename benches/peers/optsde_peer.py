@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import optsde
-from workloads import ADAM, ADAM_CURVATURES, Workload
+from workloads import ADAM, ADAM_CURVATURES, BATCH, Workload
 
 from . import Runner, Sums
 
@@ -38,6 +38,9 @@ def dynamics_of(w: Workload) -> tuple[Any, str]:
         problem = optsde.Problem(optsde.losses.Quadratic(ADAM_CURVATURES), optsde.noise.Gaussian(1.0))
         adam = optsde.Adam(lr=w.lr, **ADAM)
         return (adam.sde(problem), method) if w.name == "adam_sde" else (adam.discrete(problem), "algorithm")
+    if w.name == "minibatch_logistic":
+        regression = optsde.losses.LogisticRegression(w.matrices["X"], w.matrices["y"])
+        return sgd.discrete(optsde.Problem(regression, optsde.noise.Minibatch(), BATCH)), "algorithm"
     loss, noise = optsde.losses.Quadratic(w.matrices["hessian"]), optsde.noise.Gaussian(w.matrices["cov"])
     return sgd.sde(optsde.Problem(loss, noise)), method
 

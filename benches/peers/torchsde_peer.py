@@ -52,7 +52,7 @@ class Equation(torch.nn.Module):
 
 
 def build(w: Workload, threads: int) -> Runner | None:
-    if w.name.startswith("adam"):
+    if w.name.startswith(("adam", "minibatch")):
         return None
     torch.set_num_threads(threads)
     equation = Equation(w)

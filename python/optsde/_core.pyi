@@ -81,6 +81,7 @@ def info() -> dict[str, Any]:
 def default_threads() -> int:
     """Threads by OPTSDE_NUM_THREADS, else by the process's CPU affinity and quota."""
 
+def dynamics_n_wiener(dynamics: dict[str, Any]) -> int: ...
 def dynamics_noise_kind(dynamics: dict[str, Any]) -> str: ...
 def loss_value(loss: dict[str, Any], x: NDArray[np.float64]) -> NDArray[np.float64]:
     """x (n, d) -> (n,)."""
@@ -159,5 +160,10 @@ def normals(key: int, tag: int, first_path: int, paths: int, numbers: int, singl
 
 def time_normals(count: int) -> tuple[float, int]:
     """Seconds for at least that many normals on this thread, and how many they were: the floor of a run."""
+
+def time_minibatches(x: NDArray[np.float64], batch: int, count: int) -> tuple[float, int]:
+    """Seconds for drawing batches of rows of x (N, p) and multiplying each with a path's parameters, for at least count
+    steps of paths, on this thread, and how many they were: the floor of a run.
+    """
 
 class CallbackError(RuntimeError): ...

@@ -25,7 +25,7 @@ from optsde.initial import Initial, initial_state
 from optsde.noise import Zero
 from optsde.observers import Final, Moments, Paths
 from optsde.optimizers._base import Model
-from optsde.simulate import floor_note, simulate
+from optsde.simulate import MANY_WIENER, floor_note, simulate
 
 # Paths of one key; the next block has another one, so that starts given path by path need no more memory than this.
 BLOCK = 1 << 16
@@ -315,6 +315,8 @@ class Runner:
             # Divergence is counted, and told once.
             warnings.simplefilter("ignore", DivergenceWarning)
             warnings.filterwarnings("ignore", "a second moment was below its floor", UserWarning)
+            # The step is refined here, whatever the method's order.
+            warnings.filterwarnings("ignore", f"^{MANY_WIENER}", UserWarning)
             if not noiseless(dynamics) and self._shares(name, dynamics, cells, theta0, options):
                 options["wiener_dt"] = clock.unit / cells
             ensemble = simulate(dynamics, theta0, **options)

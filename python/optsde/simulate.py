@@ -30,6 +30,9 @@ _DISCRETE = {"two_point": ("euler_maruyama",), "three_point": ("euler_maruyama",
 _ON_DIVERGENCE = ("warn", "raise", "keep")
 _MOST_PATHS = (1 << 63) - 1
 MOST_THREADS = 1024
+# Platen's scheme evaluates the noise at two points for each Wiener process: beyond so many it is no default.
+_MOST_FOR_PLATEN = 32
+MANY_WIENER = "default method euler_maruyama"
 # A floor touched more often than this is no longer an exception.
 _RARE_TOUCHES = 1e-3
 
@@ -58,7 +61,18 @@ def _default_method(dynamics: Dynamics, kind: str) -> str:
     """Of weak order 2 for a model of order 2, else Euler-Maruyama."""
     if dynamics._weak_order < 2:
         return "euler_maruyama"
-    return "heun" if kind.startswith("additive") else "platen"
+    if kind.startswith("additive"):
+        return "heun"
+    count = 0 if kind.startswith("diagonal") else _core.dynamics_n_wiener(dynamics._spec())
+    if count <= _MOST_FOR_PLATEN:
+        return "platen"
+    text = (
+        f"{MANY_WIENER} is of weak order 1, its model of order 2: platen, of order 2, takes of the order of m² numbers "
+        f"a step for m Wiener processes, and here m = {count:,}. Take a small dt (compare extrapolates by itself), or "
+        "name a method"
+    )
+    warnings.warn(text, UserWarning, stacklevel=4)
+    return "euler_maruyama"
 
 
 def _chosen_method(dynamics: Dynamics, method: Any) -> str:
@@ -172,7 +186,8 @@ def simulate(
         At most one of them: the time step, which must divide t1 - t0, or steps per optimizer step; 8 substeps by
         default.
     method : str, optional
-        See :func:`optsde.methods`; by default ``rk4`` without noise, ``levy_euler`` for stable noise, else
+        See :func:`optsde.methods`; by default ``rk4`` without noise, ``levy_euler`` for stable noise, ``heun`` or
+        ``platen`` for models of order 2 (with a warning not for more than 32 Wiener processes, as of minibatches), else
         ``euler_maruyama``.
     wiener_dt : float, optional
         The grid on which the Wiener path is drawn: dt or an integer fraction of it. Runs with one wiener_dt and

@@ -83,7 +83,9 @@ class Function(Loss):
             if function is not None:
                 check_callable(name, function)
         if (example_grads is None) != (n_examples is None):
-            given, missing = ("n_examples", "example_grads") if example_grads is None else ("example_grads", "n_examples")
+            given, missing = (
+                ("n_examples", "example_grads") if example_grads is None else ("example_grads", "n_examples")
+            )
             raise ValueError(f"{missing}: expected with {given}, got None")
         self._set(
             _grad=grad,

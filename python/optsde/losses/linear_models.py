@@ -190,7 +190,7 @@ class SoftmaxRegression(Blocks, OverExamples):
 
     @property
     def dim(self) -> int:  # type: ignore[override]
-        """p K."""
+        """P K."""
         return int(self.X.shape[1]) * self.n_classes
 
     def _spec(self) -> dict[str, Any]:

@@ -90,8 +90,8 @@ class Minibatch(_OfExamples):
     def _check_equation(self) -> None:
         if self.reshuffle:
             raise ValueError(
-                "noise: reshuffled epochs have no equation: their batches depend on each other, noise cancels within an "
-                "epoch, and the stationary variance is smaller by a factor of the order lr²; "
+                "noise: reshuffled epochs have no equation: their batches depend on each other, noise cancels within "
+                "an epoch, and the stationary variance is smaller by a factor of the order lr²; "
                 "noise.Minibatch(replace=False) has independent batches"
             )
 

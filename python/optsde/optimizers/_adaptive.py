@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from optsde._arrays import FloatArray, as_vector, frozen, positive_number, real_number
-from optsde.noise import AffineDiagonal, Gaussian, LossScaled, StudentT
+from optsde.losses import Function
+from optsde.noise import AffineDiagonal, Gaussian, LossScaled, Minibatch, StudentT
 from optsde.optimizers._base import Model, Optimizer, Order
 from optsde.optimizers._rates import is_smooth, peak, scaled
 from optsde.optimizers._scaling import checked_rule, noise_times, scaled_beta
@@ -106,6 +107,11 @@ class Adaptive(Optimizer):
             )
         if order == "corrected" and regime == "ballistic":
             raise ValueError("order: 'corrected' is of the regime 'batch_equivalent'; in 'ballistic' take order=2")
+        if order == 2 and isinstance(problem.noise, Minibatch) and isinstance(problem.loss, Function):
+            raise ValueError(
+                "order: the equation of order 2 needs derivatives of the examples' gradients, which losses.Function "
+                "does not have; the built-in losses over data do"
+            )
         if self.weight_decay > 0.0:
             raise ValueError(
                 "order: the equations beyond order 1 are derived without weight decay; put the penalty into the loss"

@@ -1,7 +1,10 @@
 //! The random numbers by themselves: for tests of their quality, and as the floor that a run is timed against.
 
-use numpy::{PyArray1, PyArrayDyn, PyArrayMethods};
+use crate::errors::to_python;
+use numpy::{PyArray1, PyArrayDyn, PyArrayMethods, PyReadonlyArray2};
 use optsde_core::block::Span;
+use optsde_core::linalg::Matrix;
+use optsde_core::loss::MinibatchFloor;
 use optsde_core::rng::{Address, Tag, fill_normals, fill_normals_f32, normals_per_block};
 use pyo3::prelude::*;
 use std::time::Instant;
@@ -50,4 +53,28 @@ pub fn time_normals(py: Python<'_>, count: u64) -> (f64, u64) {
         }
         (start.elapsed().as_secs_f64(), calls * per_call)
     })
+}
+
+/// Seconds that this thread takes to draw batches of rows of `x` and to multiply each with a path's parameters, for at least
+/// that many steps of paths; and how many there were.
+#[pyfunction]
+pub fn time_minibatches(
+    py: Python<'_>,
+    x: PyReadonlyArray2<'_, f64>,
+    batch: usize,
+    count: u64,
+) -> PyResult<(f64, u64)> {
+    const WIDTH: usize = 192;
+    let view = x.as_array();
+    let x = Matrix::new(view.nrows(), view.ncols(), view.iter().copied().collect()).map_err(to_python)?;
+    let mut floor = MinibatchFloor::<f64>::new(&x, batch, WIDTH);
+    let steps = count.div_ceil(WIDTH as u64);
+    Ok(py.detach(|| {
+        let start = Instant::now();
+        for step in 0..steps {
+            floor.draw(step);
+            floor.multiply();
+        }
+        (start.elapsed().as_secs_f64(), steps * WIDTH as u64)
+    }))
 }

@@ -18,12 +18,13 @@ mod _core {
     #[pymodule_export]
     use super::errors::CallbackError;
     #[pymodule_export]
-    use super::generator::{normals, time_normals};
+    use super::generator::{normals, time_minibatches, time_normals};
     #[pymodule_export]
     use super::info::{default_threads, info, methods};
     #[pymodule_export]
     use super::points::{
-        drift, dynamics_noise_kind, loss_example_grads, loss_grad, loss_hessian, loss_third, loss_value, noise_factor,
+        drift, dynamics_n_wiener, dynamics_noise_kind, loss_example_grads, loss_grad, loss_hessian, loss_third,
+        loss_value, noise_factor,
     };
     #[pymodule_export]
     use super::simulate::simulate;

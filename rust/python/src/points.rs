@@ -115,6 +115,12 @@ pub fn dynamics_noise_kind(dynamics: &Bound<'_, PyDict>) -> PyResult<&'static st
     Ok(sde::<f64>(dynamics)?.kind().name())
 }
 
+/// Wiener processes of an equation.
+#[pyfunction]
+pub fn dynamics_n_wiener(dynamics: &Bound<'_, PyDict>) -> PyResult<usize> {
+    Ok(sde::<f64>(dynamics)?.n_wiener())
+}
+
 /// Rows of a block with one path a point, and back.
 fn on_block<'py>(
     py: Python<'py>,

@@ -31,7 +31,7 @@ pub use euler::{Deviations, EulerSteps};
 pub use formula::Formula;
 pub use function::FunctionLoss;
 pub use function_data::FunctionData;
-pub use linear_model::{LinearRegression, LogisticRegression, SoftmaxRegression};
+pub use linear_model::{LinearRegression, LogisticRegression, MinibatchFloor, SoftmaxRegression};
 pub use matrix_factorization::MatrixFactorization;
 pub use mueller_brown::MuellerBrown;
 pub use network::{Activation, Criterion, Network};

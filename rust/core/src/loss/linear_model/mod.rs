@@ -3,12 +3,14 @@
 //! One set of kernels serves them; what they differ in is the [`Link`].
 
 mod batch;
+mod floor;
 mod link;
 mod passes;
 mod point;
 #[cfg(test)]
 mod tests;
 
+pub use floor::MinibatchFloor;
 pub use link::{Cells, Identity, Link, Logistic, Softmax};
 
 use super::{DataLoss, Loss};
