@@ -1,6 +1,4 @@
-"""The floor of optsde's own runs: the random numbers of the workload from its own generator and nothing else, or with them the
-dot products of the examples that are drawn.
-"""
+"""The floor of optsde's own runs, timed alone: the normals of the workload; or draws of examples and their dot products."""
 
 import numpy as np
 import optsde

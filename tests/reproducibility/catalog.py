@@ -10,6 +10,8 @@ from optsde import losses, noise
 SGD = optsde.SGD(0.1)
 H3 = [[2.0, 0.3, 0.1], [0.3, 1.5, -0.2], [0.1, -0.2, 1.0]]
 S3 = [[1.0, 0.4, 0.0], [0.4, 0.8, -0.3], [0.0, -0.3, 0.5]]
+X3 = np.random.default_rng(3).normal(size=(12, 3))
+Y3 = np.random.default_rng(4).normal(size=12)
 SINGULAR = [[1.0, 1.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 0.5]]
 
 
@@ -130,6 +132,10 @@ def _cases():
     isotropic = problem(losses.Quadratic(H3), noise.AlphaStable(1.4, 0.1, isotropic=True))
     student = problem(losses.Quadratic(H3), noise.StudentT(3.5, S3), 2)
     inputs = problem(losses.Quadratic(H3, center=x3[::-1]), noise.GaussianInputs(H3, 0.3), 2)
+    regression, logistic = losses.LinearRegression(X3, Y3), losses.LogisticRegression(X3, Y3 > 0, l2=0.1)
+    softmax, network = losses.SoftmaxRegression(X3[:, :1], np.arange(12) % 3, l2=0.1), losses.MLP(X3[:, :1], Y3, (1,))
+    diagonal_network = losses.DiagonalLinearNetwork(X3, Y3)
+    x4, x6 = [0.3, -0.2, 0.5, 0.1], [0.5, 0.4, 0.3, 0.1, -0.2, 0.3]
     rates = np.array(H3) + np.array([[0.0, 0.5, 0.0], [-0.5, 0.0, 0.0], [0.0, 0.0, 0.0]])
     ou = optsde.OrnsteinUhlenbeck(rates, [0.1, 0.2, 0.3], S3)
     dense = np.random.default_rng(1).normal(size=(17, 17)) / 8
@@ -182,6 +188,37 @@ def _cases():
         "discrete student": Case(SGD.discrete(student), x3, {"steps": 9}),
         "discrete gaussian_inputs": Case(SGD.discrete(inputs), x3, {"steps": 9}),
         "euler gaussian_inputs": Case(SGD.sde(inputs), x3, steps),
+        "discrete minibatch": Case(SGD.discrete(problem(logistic, noise.Minibatch(), 5)), x3, {"steps": 9}),
+        "discrete minibatch of linear": Case(SGD.discrete(problem(regression, noise.Minibatch(), 1)), x3, {"steps": 9}),
+        "discrete minibatch of softmax": Case(
+            optsde.Adam(0.05).discrete(problem(softmax, noise.Minibatch(replace=False), 4)), x3, {"steps": 9}
+        ),
+        "discrete minibatch of network": Case(
+            optsde.SGD(0.05, momentum=0.9).discrete(problem(network, noise.Minibatch(replace=False), 3)),
+            x4,
+            {"steps": 9},
+        ),
+        "discrete minibatch svag": Case(SGD.svag(problem(logistic, noise.Minibatch(), 3), l=2), x3, {"steps": 5}),
+        "discrete reshuffled": Case(
+            SGD.discrete(problem(logistic, noise.Minibatch(reshuffle=True), 3)), x3, {"steps": 9}
+        ),
+        "discrete label noise": Case(SGD.discrete(problem(regression, noise.LabelNoise(0.3), 3)), x3, {"steps": 9}),
+        "discrete label noise of signs": Case(
+            SGD.discrete(problem(diagonal_network, noise.LabelNoise(0.3, signs=True), 3)), x6, {"steps": 9}
+        ),
+        "euler minibatch": Case(SGD.sde(problem(logistic, noise.Minibatch(replace=False), 3)), x3, steps),
+        "euler minibatch of softmax": Case(SGD.sde(problem(softmax, noise.Minibatch(), 3)), x3, steps),
+        "euler minibatch of network": Case(SGD.sde(problem(network, noise.Minibatch(), 3)), x4, steps),
+        "euler label noise": Case(SGD.sde(problem(diagonal_network, noise.LabelNoise(0.3), 3)), x6, steps),
+        "euler minibatch of adam": Case(optsde.Adam(0.01).sde(problem(regression, noise.Minibatch(), 3)), x3, steps),
+        "platen label noise": Case(
+            SGD.sde(problem(regression, noise.LabelNoise(0.3), 3), order=2), x3, {**steps, "method": "platen"}
+        ),
+        "platen minibatch of adam": Case(
+            optsde.Adam(0.01, betas=(0.9, 0.99)).sde(problem(logistic, noise.Minibatch(), 6), order=2),
+            {"theta": x3, "v": [1.0, 1.0, 1.0]},
+            {**steps, "method": "platen"},
+        ),
         "langevin mobility": Case(optsde.Langevin(losses.Quadratic(H3), 0.5, [1.0, 2.0, 0.5]), x3, time),
         "initial gaussian": Case(SGD.sde(full), optsde.initial.Gaussian(x3, S3), steps),
         "initial uniform": Case(SGD.sde(full), optsde.initial.Uniform(-1.0, [1.0, 2.0, 3.0]), steps),
@@ -266,6 +303,11 @@ FEW = [
     "discrete isotropic",
     "discrete student",
     "discrete gaussian_inputs",
+    "discrete minibatch",
+    "discrete reshuffled",
+    "discrete label noise",
+    "euler minibatch",
+    "euler label noise",
 ]
 
 

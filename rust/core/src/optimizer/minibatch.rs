@@ -78,7 +78,7 @@ impl<T: Real> MinibatchGradient<T> {
         let (stream, blocks) = (at.stream(Tag::LABEL), first..first + per_batch);
         match self.labels {
             Labels::True => {}
-            Labels::Normal(std) => fill_normals(stream, blocks, std, width, words),
+            Labels::Normal(std) => fill_normals(stream, blocks, std * std, width, words),
             Labels::Signs(std) => {
                 fill_sign_words(stream, blocks, width, words);
                 SignRows { words, first: 0, scale: std, width }.unpack(labels);

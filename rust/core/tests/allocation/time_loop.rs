@@ -4,10 +4,18 @@ use optsde_core::dynamics::{Adaptive, AdaptiveModel, GradientFlow, GradientSde, 
 use optsde_core::ensemble::{Control, Initial, Plan, Start, run};
 use optsde_core::error::{Error, Result};
 use optsde_core::linalg::Matrix;
-use optsde_core::loss::{DoubleWell, Loss, Quadratic, Rastrigin, Rosenbrock};
-use optsde_core::noise::{AffineDiagonal, Factor, Gaussian, GaussianInputs, LossScaled, Noise, Stable, Zero};
+use optsde_core::loss::{
+    DataLoss, DoubleWell, LinearRegression, LogisticRegression, Loss, Network, Quadratic, Rastrigin, Rosenbrock,
+    SoftmaxRegression,
+};
+use optsde_core::noise::{
+    AffineDiagonal, Factor, Gaussian, GaussianInputs, LabelNoise, LossScaled, Minibatch, Noise, Stable, Zero,
+};
 use optsde_core::observe::{Moments, Observer, Snapshots};
-use optsde_core::optimizer::{Clock, GaussianInputsGradient, Sgd, StableGradient, StochasticGradient, StudentGradient};
+use optsde_core::optimizer::{
+    Clock, GaussianInputsGradient, Labels, MinibatchGradient, Sampling, Sgd, StableGradient, StochasticGradient,
+    StudentGradient,
+};
 use optsde_core::rates::{Rates, Schedule};
 use optsde_core::scheme::{METHODS, Stepper, stepper};
 use optsde_core::wiener::{Element, Grid, Increments};
@@ -81,7 +89,36 @@ fn equations<T: Element>() -> Result<Vec<Arc<dyn Sde<T>>>> {
             list.push(Arc::new(GradientSde::new(loss.clone(), noise, -0.1, None, quadratic.clone())));
         }
     }
+    for data in data_losses::<T>()? {
+        let loss = Arc::new(Quadratic::diagonal(vec![1.0, 3.0], None)?.cast::<T>());
+        let mut noises: Vec<Arc<dyn Noise<T>>> =
+            vec![Arc::new(Minibatch::new(data.clone())), Arc::new(Minibatch::without_replacement(data.clone(), 2)?)];
+        if data.outputs().is_some() {
+            noises.push(Arc::new(LabelNoise::new(data, 0.3)?));
+        }
+        for noise in noises {
+            for model in adaptive_models()? {
+                if let Ok(sde) = Adaptive::new(model, loss.clone(), noise.clone()) {
+                    list.push(Arc::new(sde));
+                }
+            }
+            list.push(Arc::new(GradientSde::new(loss.clone(), noise, -0.1, None, None)));
+        }
+    }
     Ok(list)
+}
+
+/// Losses of two parameters over six examples.
+fn data_losses<T: Element>() -> Result<Vec<Arc<dyn DataLoss<T>>>> {
+    let x = Matrix::from_fn(6, 2, |i, a| (1.0 + i as f64 + 7.0 * a as f64).sin());
+    let y: Vec<f64> = (0..6).map(|i| f64::from(i % 2)).collect();
+    let one = Matrix::from_fn(6, 1, |i, _| x[(i, 0)]);
+    Ok(vec![
+        Arc::new(LinearRegression::new(x.clone(), y.clone())?.cast::<T>()),
+        Arc::new(LogisticRegression::new(x, y.clone(), 0.1)?.cast::<T>()),
+        Arc::new(SoftmaxRegression::new(one.clone(), y.clone(), 2, 0.1)?.cast::<T>()),
+        Arc::new(Network::diagonal_linear(&one, y)?.cast::<T>()),
+    ])
 }
 
 /// Equations of RMSprop and Adam, each of all orders.
@@ -116,15 +153,24 @@ fn algorithms<T: Element>() -> Result<Vec<Arc<dyn Stepper<T>>>> {
     for variance in [1.0, 4.0] {
         let (full, diagonal) = (Factor::of_covariance(&matrix)?, Factor::of_variances(&[1.0, 2.0]));
         let stable = |isotropic| Stable::new(1.5, vec![1e-3; 2], isotropic);
-        let gradients: [Arc<dyn StochasticGradient<T>>; 5] = [
+        let mut gradients: Vec<Arc<dyn StochasticGradient<T>>> = vec![
             Arc::new(StudentGradient::new(loss.clone(), 5.0, full, 2.0, variance)),
             Arc::new(StudentGradient::new(loss.clone(), 5.0, diagonal, 2.0, variance)),
             Arc::new(StableGradient::new(loss.clone(), stable(false), variance)),
             Arc::new(StableGradient::new(loss.clone(), stable(true), variance)),
             Arc::new(GaussianInputsGradient::new(&matrix, &[0.1, 0.2], 0.5, 3, variance)?),
         ];
+        for data in data_losses::<T>()? {
+            for sampling in [Sampling::Replacement, Sampling::WithoutReplacement, Sampling::Reshuffled] {
+                for labels in [Labels::True, Labels::Normal(0.3), Labels::Signs(0.3)] {
+                    if let Ok(made) = MinibatchGradient::new(data.clone(), 2, sampling, labels, variance) {
+                        gradients.push(Arc::new(made)); // what cannot be says so
+                    }
+                }
+            }
+        }
         let rates = Rates::new(None, Schedule::Constant, H)?;
-        list.extend(gradients.map(|gradient| {
+        list.extend(gradients.into_iter().map(|gradient| {
             let (rates, clock) = (rates.clone(), Clock { inner: 1.0 });
             Arc::new(Sgd { gradient, rates, clock, lr: H, decay: 0.0 }) as Arc<dyn Stepper<T>>
         }));
