@@ -356,6 +356,17 @@ def test_epochs_see_each_example_once():
     np.testing.assert_array_equal(rest.paths[:, :, 0], x[3:])
 
 
+def test_bits_of_further_variables_and_inner_steps_do_not_depend_on_threads_or_shards():
+    problem = minibatch(DATA["softmax"], 3, replace=False)
+    adam = optsde.Adam(0.01, betas=(0.9, 0.99))
+    for dynamics in (adam.discrete(problem), adam.sde(problem), SGD.svag(problem, l=3), adam.svag(problem, l=2)):
+        options = {"steps": 4, "n_paths": 300, "rng": 6}
+        whole = optsde.simulate(dynamics, np.zeros(9), threads=2, **options)
+        for part in (slice(0, 300), slice(100, 107)):
+            shard = optsde.simulate(dynamics, np.zeros(9), threads=1, path_range=(part.start, part.stop), **options)
+            assert shard.final.tobytes() == whole.final[part].tobytes()
+
+
 def test_many_wiener_processes_change_the_default_method():
     few, many = minibatch(), minibatch(losses.LinearRegression(np.ones((40, 1)), np.arange(40.0)), 4)
     assert optsde.simulate(SGD.sde(few, order=2), np.zeros(3), steps=1).method == "platen"
