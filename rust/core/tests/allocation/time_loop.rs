@@ -81,7 +81,8 @@ fn equations<T: Element>() -> Result<Vec<Arc<dyn Sde<T>>>> {
             noises.push(Arc::new(GaussianInputs::new(loss.clone(), matrix.clone(), 0.5)?));
         }
         for noise in noises {
-            for model in adaptive_models()? {
+            let jumps = noise.stable().is_some(); // of which only plain SGD has an equation
+            for model in if jumps { vec![] } else { adaptive_models()? } {
                 if let Ok(sde) = Adaptive::new(model, loss.clone(), noise.clone()) {
                     list.push(Arc::new(sde)); // what has no order 2 says so
                 }
@@ -183,8 +184,15 @@ fn check<T: Element>(stepper: &Arc<dyn Stepper<T>>, cells: u64, increments: Incr
     let count = |n| allocations(stepper, cells, increments, n);
     // What is done once in a process is done now, and every buffer of the workspaces grows to its largest use.
     count(400)?;
-    let (few, many) = (count(20)?, count(400)?);
-    assert_eq!(few, many, "{name}");
+    // The thread that waits for the run makes one now and then, by chance: a step's would be there every time.
+    let mut counts = (0, 1);
+    for _ in 0..10 {
+        counts = (count(20)?, count(400)?);
+        if counts.0 == counts.1 {
+            break;
+        }
+    }
+    assert_eq!(counts.0, counts.1, "{name}");
     Ok(())
 }
 
