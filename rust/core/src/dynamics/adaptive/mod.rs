@@ -240,7 +240,8 @@ impl<T: Real> Sde<T> for Adaptive<T> {
         if self.model.order == Order::One || self.kind == NoiseKind::None { 0 } else { self.parameters() }
     }
     fn floor(&self) -> Option<Floor> {
-        Some(Floor { first_row: self.first_v(), least: self.model.floor.clone() })
+        // At order 1 no noise drives the second moment, which stays positive.
+        (self.model.order != Order::One).then(|| Floor { first_row: self.first_v(), least: self.model.floor.clone() })
     }
     fn kind(&self) -> NoiseKind {
         self.kind
