@@ -1,4 +1,4 @@
-"""The floor of optsde's own runs, timed alone: the normals of the workload; or draws of examples and their dot products."""
+"""The floor of optsde's own runs, by itself: the normals of the workload, or draws of examples with their dot products."""
 
 import numpy as np
 import optsde
