@@ -1,4 +1,4 @@
-"""The floor of optsde's own runs, by itself: the normals of the workload, or draws of examples with their dot products."""
+"""The floor of optsde's own runs, by itself: the normals of a workload, or draws of examples with their products."""
 
 import numpy as np
 import optsde

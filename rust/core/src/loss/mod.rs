@@ -14,6 +14,7 @@ mod mlp;
 mod mueller_brown;
 mod network;
 mod network_data;
+mod network_feeds;
 mod point;
 mod quadratic;
 mod quartic;

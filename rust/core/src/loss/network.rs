@@ -3,6 +3,7 @@
 //! Several examples go through the layers together, so that a parameter is loaded once for all of them; sums run over
 //! the examples in their order all the same.
 
+use super::network_feeds::{Everything, OneOutput};
 use super::slices::{self, SliceFormula, loss_of_slices};
 use crate::block::Span;
 use crate::error::Result;
@@ -93,52 +94,6 @@ pub(super) trait Feed<N: Number> {
     fn target(&self, i: usize, k: usize) -> N;
     /// What goes backwards from output `k` of example `i`, given the slope of its loss there.
     fn slope(&self, i: usize, k: usize, of_loss: N) -> N;
-}
-
-/// All examples, with the slopes of their losses.
-struct Everything<'a, T>(&'a Network<T>);
-
-impl<N: Number, T: Real> Feed<N> for Everything<'_, T> {
-    #[inline(always)]
-    fn count(&self) -> usize {
-        self.0.inputs.rows()
-    }
-    #[inline(always)]
-    fn inputs(&self, i: usize, into: &mut [N], stride: usize) {
-        for (into, x) in into.iter_mut().step_by(stride).zip(self.0.inputs.row(i)) {
-            *into = N::constant(x.to_f64());
-        }
-    }
-    #[inline(always)]
-    fn target(&self, i: usize, k: usize) -> N {
-        N::constant(self.0.targets[(i, k)].to_f64())
-    }
-    #[inline(always)]
-    fn slope(&self, _i: usize, _k: usize, of_loss: N) -> N {
-        of_loss
-    }
-}
-
-/// All examples, with slope 1 at one output.
-struct OneOutput<'a, T>(&'a Network<T>, usize);
-
-impl<N: Number, T: Real> Feed<N> for OneOutput<'_, T> {
-    #[inline(always)]
-    fn count(&self) -> usize {
-        self.0.inputs.rows()
-    }
-    #[inline(always)]
-    fn inputs(&self, i: usize, into: &mut [N], stride: usize) {
-        Everything(self.0).inputs(i, into, stride);
-    }
-    #[inline(always)]
-    fn target(&self, i: usize, k: usize) -> N {
-        Everything(self.0).target(i, k)
-    }
-    #[inline(always)]
-    fn slope(&self, _i: usize, k: usize, _of_loss: N) -> N {
-        N::constant(if k == self.1 { 1.0 } else { 0.0 })
-    }
 }
 
 /// What is summed over the examples' gradients.
