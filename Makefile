@@ -15,7 +15,7 @@ help:
 	@echo "make test     the tests of the Rust core and of the Python package"
 	@echo "make quality  the long statistical tests of the random numbers"
 	@echo "make bench    speed against other libraries, side by side (BENCH=--quick for a short run)"
-	@echo "make pictures draws the pictures of the documentation anew, with the code on its pages"
+	@echo "make pictures draws the pictures of the documentation anew, with the code on its pages and two examples"
 	@echo "make lint     formatting, lints and types;  make format mends the formatting"
 	@echo "make clean    removes .venv and the build"
 
@@ -34,8 +34,8 @@ bench: $(VENV)/.installed-bench
 	$(PY) benches/run.py $(BENCH)
 
 pictures: $(VENV)/.installed-demo
+	cd docs && ../$(PY) ../examples/weak_error_adam.py && ../$(PY) ../examples/logistic_regression.py
 	$(PY) docs/pictures.py
-	cd docs && ../$(PY) ../examples/weak_error_adam.py
 
 lint: lint-rust lint-python
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 # What makes an example that takes minutes take seconds.
-OPTIONS = {"weak_error_adam": ["--quick"]}
+OPTIONS = {"logistic_regression": ["--quick"], "weak_error_adam": ["--quick"]}
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.py"))
 
 
