@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from optsde import _core
 from optsde._arrays import FloatArray
 from optsde._clock import Schedule
 from optsde._keys import Key, key_from
@@ -242,6 +243,10 @@ class Runner:
     ) -> None:
         self.models, self.reference, self.functions, self.schedule = models, reference, functions, schedule
         self.start, self.key, self.couple, self.threads, self.meter = start, key, couple, threads, meter
+        # The equations' Wiener processes: of data, one for each example.
+        self._n_wiener = {
+            name: 0 if model._discrete else _core.dynamics_n_wiener(model._spec()) for name, model in models.items()
+        }
         # Runs that are the same for all paths, and which algorithms take a finer Wiener path.
         self._once: dict[tuple[str, int], tuple[dict[str, FloatArray], Mask]] = {}
         self._takes_cells: dict[tuple[str, int], bool] = {}
@@ -357,7 +362,8 @@ class Runner:
 
     def work(self, entries: Sequence[Entry]) -> int:
         """Normal numbers, or so, that a path takes."""
-        return self.schedule.last * self.cells(entries) * self._size * len(_runs(entries))
+        numbers = sum(max(self._size, self._n_wiener[name]) for name, _ in _runs(entries))
+        return self.schedule.last * self.cells(entries) * numbers
 
     def path_steps(self, entries: Sequence[Entry]) -> int:
         """Integrator steps that a path takes: the unit of progress."""

@@ -366,3 +366,20 @@ def test_slope():
     two = fitted_slope(s[:2], s[:2], 0.01 * s[:2])
     assert two.value == pytest.approx(1.0)
     assert two.low < 1.0 < two.high
+
+
+def test_the_budget_counts_the_wiener_processes_of_data(monkeypatch):
+    runners = []
+
+    def stop(runner, **_):
+        runners.append(runner)
+        raise StopIteration
+
+    monkeypatch.setattr(sys.modules["optsde.compare"], "estimate", stop)
+    loss = losses.LinearRegression(np.ones((300, 1)), np.arange(300.0))
+    sgd, problem = optsde.SGD(0.1), optsde.Problem(loss, noise.Minibatch(), batch_size=5)
+    with pytest.raises(StopIteration):
+        optsde.compare({"SGD": sgd.discrete(problem), "SDE": sgd.sde(problem)}, 0.0, steps=7)
+    (runner,) = runners
+    scheme = _coupled.Scheme(None, "euler_maruyama", 1.0, 4)
+    assert runner.work([_coupled.Entry("SDE", scheme)]) == 7 * 4 * 300
