@@ -23,7 +23,7 @@ use crate::rates::Rates;
 use crate::workspace::with_workspace;
 use constants::{Clock, Now};
 use first::{Constants, First, Kick};
-use noise::{GradientNoise, Scales, each_column};
+use noise::{DrivingNoise, Scales, each_column};
 use preconditioner::{Precondition, Quantity};
 use stages::Target;
 use std::sync::Arc;
@@ -61,7 +61,7 @@ pub struct AdaptiveModel {
 pub struct Adaptive<T: Real> {
     model: AdaptiveModel,
     loss: Arc<dyn Loss<T>>,
-    noise: GradientNoise<T>,
+    noise: DrivingNoise<T>,
     clock: Clock,
     kind: NoiseKind,
     /// Where the preconditioner ends, in the unit that the equation is computed in.
@@ -115,7 +115,7 @@ impl<T: Real> Adaptive<T> {
         };
         let (variances, squares) = (unit * unit / model.batch_size, model.order != Order::One);
         let scales = Scales { noise: step / model.batch_size.sqrt(), variances, squares: model.tau.sqrt() * variances };
-        let noise = GradientNoise::new(noise, scales, squares)?;
+        let noise = DrivingNoise::new(noise, scales, squares)?;
         let kind = kind(&model, noise.model.as_ref());
         let constant = match (kind, model.rule) {
             (NoiseKind::AdditiveFull, Rule::Adam { c1, .. }) => noise.constant().map(|factor| {

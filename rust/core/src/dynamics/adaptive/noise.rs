@@ -75,7 +75,7 @@ pub(super) struct Scales {
 }
 
 /// `R(x)`, `s(x)` and `Q(x)`, scaled.
-pub(super) struct GradientNoise<T: Real> {
+pub(super) struct DrivingNoise<T: Real> {
     pub model: Arc<dyn Noise<T>>,
     scales: Scales,
     shape: Shape<T>,
@@ -85,7 +85,7 @@ pub(super) struct GradientNoise<T: Real> {
     variances: Option<Vec<f64>>,
 }
 
-impl<T: Real> GradientNoise<T> {
+impl<T: Real> DrivingNoise<T> {
     pub fn new(model: Arc<dyn Noise<T>>, scales: Scales, squares: bool) -> Result<Self> {
         let (constant, kind) = (model.constant(), model.kind());
         let variances = match constant {
@@ -121,7 +121,7 @@ impl<T: Real> GradientNoise<T> {
         }
     }
 
-    /// Rows of memory that [`GradientNoise::variances`] wants.
+    /// Rows of memory that [`DrivingNoise::variances`] wants.
     pub fn variance_rows(&self) -> usize {
         if self.is_constant() { 0 } else { self.model.dim() }
     }
