@@ -135,6 +135,32 @@ impl<T: Real> Kernel for EulerConstant<'_, T> {
     }
 }
 
+/// `out_i += (c · s_i) · y_i`, with a constant `s_i` for each row.
+pub fn add_scaled_rows<T: Real>(out: &mut [T], y: &[T], c: f64, constants: &[f64], width: usize) {
+    assert!(out.len() == constants.len() * width && y.len() >= out.len());
+    dispatch(AddScaledRows { out, y, c, constants, width });
+}
+
+struct AddScaledRows<'a, T> {
+    out: &'a mut [T],
+    y: &'a [T],
+    c: f64,
+    constants: &'a [f64],
+    width: usize,
+}
+
+impl<T: Real> Kernel for AddScaledRows<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self) {
+        let Self { out, y, c, constants, width } = self;
+        for ((row, s), y) in out.chunks_exact_mut(width).zip(constants).zip(y.chunks_exact(width)) {
+            let s = <T::V<S>>::constant(c * s);
+            each::<T::V<S>>(row, |p, old| s.mul_add(at(y, p), old));
+        }
+    }
+}
+
 /// Multiplies each row by its own constant.
 pub fn scale_rows<T: Real>(rows: &mut [T], constants: &[f64], width: usize) {
     for (row, c) in rows.chunks_exact_mut(width).zip(constants) {

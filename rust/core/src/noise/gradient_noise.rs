@@ -2,7 +2,7 @@
 
 use super::{Factor, Noise, NoiseKind};
 use crate::block::Span;
-use crate::elementwise::{multiply, scale, scale_rows};
+use crate::elementwise::{add_scaled, add_scaled_rows, multiply, scale, scale_rows};
 use crate::error::Result;
 use crate::lanes::Real;
 use crate::linalg::Dense;
@@ -70,6 +70,25 @@ impl<T: Real> GradientNoise<T> {
                 multiply(out, dw);
             }
             _ => self.noise.apply(x, T::from_f64(c), dw, out, scratch, span)?,
+        }
+        Ok(())
+    }
+
+    /// `out += by · scale · S(x) dw`, `d` rows; `z` holds as many.
+    pub fn add(
+        &self,
+        x: &[T],
+        by: f64,
+        dw: &[T],
+        out: &mut [T],
+        [z, scratch]: [&mut [T]; 2],
+        span: Span,
+    ) -> Result<()> {
+        if let Some(Factor::Diagonal(s)) = self.noise.constant() {
+            add_scaled_rows(out, dw, by * self.scale, s, span.width);
+        } else if self.n_wiener() > 0 {
+            self.apply(x, by, dw, z, scratch, span)?;
+            add_scaled(out, z, 1.0);
         }
         Ok(())
     }

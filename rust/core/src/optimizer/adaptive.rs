@@ -90,14 +90,14 @@ impl<T: Real> Stepper<T> for Adaptive<T> {
         match self.averages {
             Averages::Second(alpha) => {
                 let update = Update { beta1: 0.0, beta2: alpha, lr, eps: self.eps, square, forget };
-                self.each(theta, None, moments, g, update, width);
+                self.rows(theta, None, moments, g, update, width);
             }
             Averages::Both { beta1, beta2, correction } => {
                 let (m, v) = moments.split_at_mut(rows);
                 let (c1, root) = correction
                     .map_or((1.0, 1.0), |[p1, p2]| (1.0 - power(beta1, k + p1), (1.0 - power(beta2, k + p2)).sqrt()));
                 let update = Update { beta1, beta2, lr: lr * root / c1, eps: self.eps * root, square, forget };
-                self.each(theta, Some(m), v, g, update, width);
+                self.rows(theta, Some(m), v, g, update, width);
             }
         }
         Ok(())
@@ -121,38 +121,38 @@ struct Update {
 }
 
 impl<T: Real> Adaptive<T> {
-    fn each(&self, theta: &mut [T], mut m: Option<&mut [T]>, v: &mut [T], g: &[T], update: Update, width: usize) {
-        for (i, (theta, g)) in theta.chunks_exact_mut(width).zip(g.chunks_exact(width)).enumerate() {
-            let relative = self.rates.of(i);
-            let row = i * width..(i + 1) * width;
-            let update = Update { lr: update.lr * relative, forget: update.forget * relative, ..update };
-            let v = &mut v[row.clone()];
-            let m = m.as_mut().map(|m| &mut m[row]);
-            dispatch(Row { theta, m, v, g, update, fresh: self.fresh });
-        }
+    fn rows(&self, theta: &mut [T], m: Option<&mut [T]>, v: &mut [T], g: &[T], update: Update, width: usize) {
+        dispatch(Rows { rates: &self.rates, theta, m, v, g, update, fresh: self.fresh, width });
     }
 }
 
-/// One coordinate of all paths.
-struct Row<'a, T> {
+/// All coordinates of all paths.
+struct Rows<'a, T> {
+    rates: &'a Rates,
     theta: &'a mut [T],
     m: Option<&'a mut [T]>,
     v: &'a mut [T],
     g: &'a [T],
     update: Update,
     fresh: bool,
+    width: usize,
 }
 
-impl<T: Real> Kernel for Row<'_, T> {
+impl<T: Real> Kernel for Rows<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self) {
-        let Self { theta, m, v, g, update, fresh } = self;
+        let Self { rates, theta, mut m, v, g, update, fresh, width } = self;
         let n = theta.len();
         assert!(v.len() == n && g.len() == n && m.as_ref().is_none_or(|m| m.len() == n));
-        match m {
-            Some(m) => advance::<T, S, true>(theta, m, v, g, update, fresh),
-            None => advance::<T, S, false>(theta, &mut [], v, g, update, fresh),
+        let rows = theta.chunks_exact_mut(width).zip(v.chunks_exact_mut(width)).zip(g.chunks_exact(width));
+        for (i, ((theta, v), g)) in rows.enumerate() {
+            let relative = rates.of(i);
+            let update = Update { lr: update.lr * relative, forget: update.forget * relative, ..update };
+            match &mut m {
+                Some(m) => advance::<T, S, true>(theta, &mut m[i * width..][..width], v, g, update, fresh),
+                None => advance::<T, S, false>(theta, &mut [], v, g, update, fresh),
+            }
         }
     }
 }

@@ -1,7 +1,6 @@
 //! Gradients with Gaussian noise, made of the Wiener path: the noise that an algorithm shares with its equation.
 
 use super::StochasticGradient;
-use crate::elementwise::add_scaled;
 use crate::error::Result;
 use crate::lanes::Real;
 use crate::loss::Loss;
@@ -35,14 +34,10 @@ impl<T: Real> StochasticGradient<T> for GaussianGradient<T> {
     }
     fn sample(&self, step: &Step<'_, T>, x: &[T], out: &mut [T], scratch: &mut [T]) -> Result<()> {
         let span = step.span;
+        let (z, rest) = scratch.split_at_mut(self.dim() * span.width);
+        let dw = &step.dw[..self.n_wiener() * span.width];
         self.loss.grad(x, out, span)?;
-        if self.n_wiener() > 0 {
-            let (z, rest) = scratch.split_at_mut(self.dim() * span.width);
-            let dw = &step.dw[..self.n_wiener() * span.width];
-            self.noise.apply(x, 1.0 / step.h.sqrt(), dw, z, rest, span)?;
-            add_scaled(out, z, 1.0);
-        }
-        Ok(())
+        self.noise.add(x, 1.0 / step.h.sqrt(), dw, out, [z, rest], span)
     }
     fn needs_calling_thread(&self) -> bool {
         self.loss.needs_calling_thread() || self.noise.model().needs_calling_thread()
