@@ -111,7 +111,7 @@ def _adam_sde(rng, n_paths, start, h, dt, gamma, eps, c1, c2, s):
             for i in range(d):
                 z = rng.standard_normal()
                 g = h[i] * x[i]
-                x[i] -= dt * gamma[k] * m[i] / (np.sqrt(max(v[i], 1e-3)) + eps[k])
+                x[i] -= dt * gamma[k] * m[i] / (np.sqrt(v[i]) + eps[k])
                 m[i] += dt * c1 * (g - m[i]) + s * z
                 v[i] += dt * c2 * (g * g + 1.0 - v[i])
         for i in range(d):
