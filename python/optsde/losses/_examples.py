@@ -47,9 +47,9 @@ class Blocks(Loss):
     """A loss whose parameters are arrays with names, one after the other in θ."""
 
     @property
+    @abstractmethod
     def blocks(self) -> dict[str, tuple[int, ...]]:
         """The names and shapes of the arrays in θ, in their order; each is laid out row after row."""
-        raise NotImplementedError
 
     def split(self, theta: ArrayLike) -> dict[str, FloatArray]:
         """The arrays in θ by name: θ of shape (..., d) gives each with the same leading shape and its own after it."""

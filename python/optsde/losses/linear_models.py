@@ -48,6 +48,10 @@ class LinearRegression(OverExamples):
         self._set(X=examples, y=targets(y, len(examples), (1,)))
 
     @property
+    def _third_in_runs(self) -> bool:
+        return False
+
+    @property
     def n_examples(self) -> int:
         """N."""
         return len(self.X)
@@ -108,6 +112,10 @@ class LogisticRegression(OverExamples):
     def __init__(self, X: ArrayLike, y: ArrayLike, l2: float = 0.0) -> None:
         examples = matrix("X", X, "(N, d)")
         self._set(X=examples, y=_binary(y, len(examples)), l2=nonnegative_number("l2", l2))
+
+    @property
+    def _third_in_runs(self) -> bool:
+        return False
 
     @property
     def n_examples(self) -> int:
@@ -172,6 +180,10 @@ class SoftmaxRegression(Blocks, OverExamples):
     def __init__(self, X: ArrayLike, y: ArrayLike, l2: float = 0.0) -> None:
         examples = matrix("X", X, "(N, p)")
         self._set(X=examples, y=classes(y, len(examples)), l2=nonnegative_number("l2", l2))
+
+    @property
+    def _third_in_runs(self) -> bool:
+        return False
 
     @property
     def n_examples(self) -> int:

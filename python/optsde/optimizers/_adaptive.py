@@ -120,6 +120,11 @@ class Adaptive(Optimizer):
             raise ValueError("order: the equations beyond order 1 need a schedule without jumps, and this one jumps")
         if order == "corrected":
             problem.loss._require("third", f"sde(order={order!r})")
+            if not problem.loss._third_in_runs:
+                name = type(problem.loss).__name__
+                raise ValueError(
+                    f"loss: sde(order='corrected') needs third derivatives at every step, and {name} has none"
+                )
 
     def _starts_at_gradient(self, model: Model) -> bool:
         return not model._discrete and not self._corrected
