@@ -139,8 +139,8 @@ impl<'a, T: Element> Worker<'a, T> {
                 k += count as u64;
             } else {
                 let at = self.noise.at(k);
-                let (dw, iterated, residuals) = self.noise.step(k);
-                let step = Step { t: plan.time(k), h: plan.grid.h, dw, iterated, residuals, at, span };
+                let (dw, beside) = self.noise.step(k);
+                let step = Step { t: plan.time(k), h: plan.grid.h, dw, beside, at, span };
                 plan.stepper.step(&step, x, scratch)?;
                 if let Some(floor) = &plan.floor {
                     self.touches += touches(floor, x, &block);

@@ -62,8 +62,8 @@ impl<T: Element> Plan<T> {
         const FAR: usize = 1 << 20;
         let draws = self.stepper.draws();
         let squares = if draws.iterated { 2 * draws.wiener * draws.wiener } else { 0 };
-        let rows =
-            self.stepper.dim() + self.stepper.scratch_rows() + 2 * (draws.increments() + draws.residuals) + squares;
+        let increments = draws.increments() * (1 + usize::from(draws.time_integrals) + usize::from(draws.ahead));
+        let rows = self.stepper.dim() + self.stepper.scratch_rows() + 2 * (increments + draws.residuals) + squares;
         let lane = rows * T::BYTES;
         let group = GROUP as usize;
         let calls_python = self.needs_calling_thread();

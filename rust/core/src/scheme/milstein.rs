@@ -146,7 +146,7 @@ impl<T: Real> Stepper<T> for GeneralMilstein<T> {
         self.sde.drift(t, x, a, rest, span)?;
         self.sde.factor(t, x, b, span)?;
         let iterated = if self.areas {
-            step.iterated
+            step.beside.iterated
         } else {
             // The area part of I_(i,j) cancels against its transpose: (ΔW_i ΔW_j - h δ_ij) / 2 will do.
             for i in 0..m {

@@ -36,6 +36,10 @@ pub struct Draws {
     pub wiener_b: usize,
     /// Iterated integrals `I_(i,j)`, `m²` rows a step, with their Lévy areas.
     pub iterated: bool,
+    /// Integrals over time `I_(j,0) = ∫ (W_j(s) - W_j(t)) ds`, of group 0.
+    pub time_integrals: bool,
+    /// The increments of the step after as well; goes with increments alone.
+    pub ahead: bool,
     /// Standard normals beside the increments, from the tag of residuals.
     pub residuals: usize,
 }
@@ -86,14 +90,25 @@ pub struct Step<'a, T> {
     pub h: f64,
     /// Increments of the Wiener processes over the step, `m` rows: those of group 0, then those of group 1.
     pub dw: &'a [T],
-    /// Iterated integrals, row `i·m + j`; empty unless asked for.
-    pub iterated: &'a [T],
-    /// Residual normals; empty unless asked for.
-    pub residuals: &'a [T],
+    /// What else it asked for of their path.
+    pub beside: Beside<'a, T>,
     /// Where it draws anything else.
     pub at: StepAddress,
     /// The block.
     pub span: Span,
+}
+
+/// What a step may know of the Wiener path beside its increments; each part is empty unless asked for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Beside<'a, T> {
+    /// Iterated integrals, row `i·m + j`.
+    pub iterated: &'a [T],
+    /// Integrals over time `I_(j,0)`, `m` rows.
+    pub time_integrals: &'a [T],
+    /// The next step's increments, `m` rows.
+    pub ahead: &'a [T],
+    /// Residual normals.
+    pub residuals: &'a [T],
 }
 
 /// Anything that advances a block of paths by one step.

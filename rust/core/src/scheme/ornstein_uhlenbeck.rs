@@ -60,7 +60,7 @@ impl<T: Real> Stepper<T> for ExactOrnsteinUhlenbeck<T> {
         let next = &mut scratch[..x.len()];
         self.propagator.apply_centered_onto(x, &self.mean, &self.mean, next, step.span)?;
         self.from_increment.add_apply(step.dw, next, step.span)?;
-        self.residual.add_apply(step.residuals, next, step.span)?;
+        self.residual.add_apply(step.beside.residuals, next, step.span)?;
         x.copy_from_slice(next);
         Ok(())
     }

@@ -12,7 +12,7 @@ use crate::buffer::Buffer;
 use crate::elementwise::{add_product, add_scaled};
 use crate::lanes::Real;
 use crate::rng::{Address, Drawn, Tag, fill_normals, fill_normals_f32};
-use crate::scheme::{Draws, StepAddress};
+use crate::scheme::{Beside, Draws, StepAddress};
 use window::Window;
 
 /// The law of the increments.
@@ -70,8 +70,14 @@ pub struct WienerPath<T: Element> {
     cells: Window<T>,
     cells_b: Window<T>,
     residuals: Window<T>,
-    /// Increments of a step of more than one cell, or of two groups.
+    /// Standard normals that the integrals over time have beside the increments, one a cell and Wiener process.
+    bridges: Window<T>,
+    /// Increments of a step of more than one cell, or of two groups, or with those of the next step.
     sum: Buffer<T>,
+    ahead: Buffer<T>,
+    /// The step whose increments `ahead` holds.
+    ahead_of: Option<u64>,
+    time_integrals: Buffer<T>,
     area: Option<LevyArea<T>>,
     iterated: Buffer<T>,
     cell_iterated: Buffer<T>,
@@ -81,25 +87,29 @@ impl<T: Element> WienerPath<T> {
     /// The noise that `draws` asks for in `n_steps` steps from an absolute cell on, for blocks of `width` lanes.
     pub fn new(key: u64, grid: Grid, first_cell: u64, n_steps: u64, draws: Draws, width: usize) -> Self {
         let m = draws.wiener;
-        let squares = if draws.iterated { m * m * width } else { 0 };
-        let composed = grid.cells > 1;
-        let gathered = composed || draws.wiener_b > 0;
+        let rows = |wanted: bool, rows: usize| Buffer::new(if wanted { rows * width } else { 0 });
+        let gathered = grid.cells > 1 || draws.wiener_b > 0 || draws.time_integrals || draws.ahead;
         let cell_h = grid.h / grid.cells as f64;
+        let looked_at = n_steps + u64::from(draws.ahead);
         Self {
             key,
             grid,
             first_cell,
-            last_cell: first_cell + n_steps * grid.cells,
+            last_cell: first_cell + looked_at * grid.cells,
             draws,
             width,
             first_path: 0,
             cells: Window::new(m, width, grid.increments, cell_h),
             cells_b: Window::new(draws.wiener_b, width, grid.increments, cell_h),
             residuals: Window::new(draws.residuals, width, Increments::Gaussian, 1.0),
-            sum: Buffer::new(if gathered { draws.increments() * width } else { 0 }),
+            bridges: Window::new(if draws.time_integrals { m } else { 0 }, width, Increments::Gaussian, cell_h),
+            sum: rows(gathered, draws.increments()),
+            ahead: rows(draws.ahead, draws.increments()),
+            ahead_of: None,
+            time_integrals: rows(draws.time_integrals, m),
             area: draws.iterated.then(|| LevyArea::new(m, cell_h, width)),
-            iterated: Buffer::new(squares),
-            cell_iterated: Buffer::new(if composed { squares } else { 0 }),
+            iterated: rows(draws.iterated, m * m),
+            cell_iterated: rows(draws.iterated && gathered, m * m),
         }
     }
 
@@ -110,6 +120,8 @@ impl<T: Element> WienerPath<T> {
         self.cells.forget();
         self.cells_b.forget();
         self.residuals.forget();
+        self.bridges.forget();
+        self.ahead_of = None;
     }
 
     /// Where the `k`-th step draws what it makes itself.
@@ -131,60 +143,85 @@ impl<T: Element> WienerPath<T> {
 
     /// Whether steps are of one cell and need increments alone.
     pub fn is_plain(&self) -> bool {
-        let Draws { wiener, wiener_b, iterated, residuals } = self.draws;
-        self.grid.cells == 1 && wiener > 0 && wiener_b == 0 && !iterated && residuals == 0
+        let Draws { wiener, wiener_b, iterated, time_integrals, ahead, residuals } = self.draws;
+        let alone = !iterated && !time_integrals && !ahead && residuals == 0;
+        self.grid.cells == 1 && wiener > 0 && wiener_b == 0 && alone
     }
 
-    /// Increments, iterated integrals and residuals of the `k`-th step.
-    pub fn step(&mut self, k: u64) -> (&[T], &[T], &[T]) {
-        let (width, cells, last) = (self.width, self.grid.cells, self.last_cell);
-        let first = self.first_cell + k * cells;
-        let wiener = self.address(Tag::WIENER);
-        let wiener_b = self.address(Tag::WIENER_B);
-        let area_address = self.address(Tag::AREA);
-        let residual = self.address(Tag::RESIDUAL);
-        let cell_h = self.grid.h / cells as f64;
-        let m = self.draws.wiener;
-        let squares = if self.draws.iterated { m * m * width } else { 0 };
-        let residuals = self.residuals.step(residual, first, last, width);
-        let both = self.draws.increments();
-        if both > m {
-            let (sum, sum_b) = self.sum[..both * width].split_at_mut(m * width);
-            sum.fill(T::default());
-            sum_b.fill(T::default());
-            for cell in first..first + cells {
-                add_scaled(sum, self.cells.step(wiener, cell, last, width), 1.0);
-                add_scaled(sum_b, self.cells_b.step(wiener_b, cell, last, width), 1.0);
-            }
-            // Lévy areas are of one group: no scheme that reads them takes equations of two.
-            return (&self.sum[..both * width], &[], residuals);
-        }
-        if cells == 1 {
+    /// Increments of the `k`-th step, and what else of it was asked for.
+    pub fn step(&mut self, k: u64) -> (&[T], Beside<'_, T>) {
+        let Draws { wiener: m, wiener_b, iterated, time_integrals, ahead, residuals: _ } = self.draws;
+        let (width, both) = (self.width, m + wiener_b);
+        let (first, last) = (self.first_cell + k * self.grid.cells, self.last_cell);
+        let (wiener, area_at, residual) =
+            (self.address(Tag::WIENER), self.address(Tag::AREA), self.address(Tag::RESIDUAL));
+        let dw = if self.grid.cells == 1 && wiener_b == 0 && !time_integrals && !ahead {
             let dw = self.cells.step(wiener, first, last, width);
             if let Some(area) = &mut self.area {
-                area.iterated(area_address, first, cell_h, dw, &mut self.iterated[..squares]);
+                area.iterated(area_at, first, self.grid.h, dw, &mut self.iterated[..m * m * width]);
             }
-            return (dw, &self.iterated[..squares], residuals);
-        }
-        let sum = &mut self.sum[..m * width];
+            dw
+        } else {
+            if self.ahead_of == Some(k) {
+                std::mem::swap(&mut self.sum, &mut self.ahead);
+            } else {
+                self.compose(first);
+            }
+            if ahead {
+                std::mem::swap(&mut self.sum, &mut self.ahead);
+                self.compose(first + self.grid.cells);
+                std::mem::swap(&mut self.sum, &mut self.ahead);
+                self.ahead_of = Some(k + 1);
+            }
+            &self.sum[..both * width]
+        };
+        let rows = |wanted: bool, rows: usize| if wanted { rows * width } else { 0 };
+        let beside = Beside {
+            iterated: &self.iterated[..rows(iterated, m * m)],
+            time_integrals: &self.time_integrals[..rows(time_integrals, m)],
+            ahead: &self.ahead[..rows(ahead, both)],
+            residuals: self.residuals.step(residual, first, last, width),
+        };
+        (dw, beside)
+    }
+
+    /// Composes increments and integrals of the step that begins at a cell, from those of its cells.
+    fn compose(&mut self, first: u64) {
+        let Draws { wiener: m, wiener_b, .. } = self.draws;
+        let (width, last, cell_h) = (self.width, self.last_cell, self.grid.h / self.grid.cells as f64);
+        let (wiener, wiener_b_at) = (self.address(Tag::WIENER), self.address(Tag::WIENER_B));
+        let (area_at, bridge_at) = (self.address(Tag::AREA), self.address(Tag::I10));
+        let squares = if self.draws.iterated { m * m * width } else { 0 };
+        let (sum, sum_b) = self.sum[..(m + wiener_b) * width].split_at_mut(m * width);
         let iterated = &mut self.iterated[..squares];
+        let integrals = &mut self.time_integrals[..if self.draws.time_integrals { m * width } else { 0 }];
         sum.fill(T::default());
+        sum_b.fill(T::default());
         iterated.fill(T::default());
-        for cell in first..first + cells {
+        integrals.fill(T::default());
+        for cell in first..first + self.grid.cells {
             let dw = self.cells.step(wiener, cell, last, width);
             if let Some(area) = &mut self.area {
                 let of_cell = &mut self.cell_iterated[..squares];
-                area.iterated(area_address, cell, cell_h, dw, of_cell);
-                compose(iterated, of_cell, sum, dw, width);
+                area.iterated(area_at, cell, cell_h, dw, of_cell);
+                compose_iterated(iterated, of_cell, sum, dw, width);
+            }
+            if !integrals.is_empty() {
+                // ∫ (W(s) - W(cell)) ds = (h/2)(ΔW + Z/√3) with Z ~ N(0, h), and the path so far for the cell's time.
+                add_scaled(integrals, sum, cell_h);
+                add_scaled(integrals, dw, 0.5 * cell_h);
+                add_scaled(integrals, self.bridges.step(bridge_at, cell, last, width), 0.5 * cell_h / 3.0_f64.sqrt());
             }
             add_scaled(sum, dw, 1.0);
+            if !sum_b.is_empty() {
+                add_scaled(sum_b, self.cells_b.step(wiener_b_at, cell, last, width), 1.0);
+            }
         }
-        (sum, iterated, residuals)
     }
 }
 
 /// `I_(i,j) += I_(i,j),cell + (W_i(cell) - W_i(step)) ΔW_j,cell`.
-fn compose<T: Real>(iterated: &mut [T], cell: &[T], so_far: &[T], dw: &[T], width: usize) {
+fn compose_iterated<T: Real>(iterated: &mut [T], cell: &[T], so_far: &[T], dw: &[T], width: usize) {
     let m = dw.len() / width;
     add_scaled(iterated, cell, 1.0);
     for i in 0..m {

@@ -10,7 +10,7 @@ use optsde_core::loss::{Loss, MuellerBrown, Quadratic, Rastrigin};
 use optsde_core::noise::{AffineDiagonal, Factor, Gaussian, LossScaled, Noise};
 use optsde_core::observe::{Forest, Moments, Observer, Snapshots};
 use optsde_core::rng::Drawn;
-use optsde_core::scheme::{Step, StepAddress, stepper};
+use optsde_core::scheme::{Beside, Step, StepAddress, stepper};
 use optsde_core::wiener::{Grid, Increments};
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -179,7 +179,7 @@ proptest! {
         let mut scratch = vec![0.0; scheme.scratch_rows() * 48];
         for dw in dw.chunks_exact(d * 48).take(5) {
             let at = StepAddress { key: 0, first_path: 0, cell: 0, cells: 1 };
-            let step = Step { t: 0.0, h: H, dw, iterated: &[], residuals: &[], at, span };
+            let step = Step { t: 0.0, h: H, dw, beside: Beside::default(), at, span };
             scheme.step(&step, &mut one_by_one, &mut scratch)?;
         }
         prop_assert_eq!(at_once, one_by_one);

@@ -11,7 +11,7 @@ use optsde_core::optimizer::{
 };
 use optsde_core::rng::{Address, HeavyTails, Tag, fill_heavy_tails, heavy_tails_at};
 
-use optsde_core::scheme::{Step, StepAddress};
+use optsde_core::scheme::{Beside, Step, StepAddress};
 use std::sync::Arc;
 
 /// First paths, block numbers: plain, across 2^32, far up.
@@ -73,7 +73,7 @@ fn samples(gradient: &dyn StochasticGradient<f64>) -> Result<Vec<f64>> {
     let mut list = Vec::new();
     for cell in 0..500 {
         let at = StepAddress { key: 5, first_path: 0, cell, cells: 1 };
-        let step = Step { t: 0.0, h: 0.1, dw: &[], iterated: &[], residuals: &[], at, span };
+        let step = Step { t: 0.0, h: 0.1, dw: &[], beside: Beside::default(), at, span };
         gradient.sample(&step, &x, &mut out, &mut scratch)?;
         list.extend_from_slice(&out[..512]);
     }

@@ -5,7 +5,7 @@ use optsde_core::dynamics::Sde;
 use optsde_core::error::Result;
 use optsde_core::noise::{NoiseKind, spread_diagonal};
 use optsde_core::rng::{Address, Tag, sign_at};
-use optsde_core::scheme::{CoupledPlaten, DiagonalPlaten, GeneralPlaten, Step, StepAddress, Stepper, stepper};
+use optsde_core::scheme::{Beside, CoupledPlaten, DiagonalPlaten, GeneralPlaten, Step, StepAddress, Stepper, stepper};
 use std::sync::Arc;
 
 /// `a(t, x)` and `b(t, x)`, entry (i, j) at `i m + j`, of one path.
@@ -125,7 +125,7 @@ fn stepped(scheme: &dyn Stepper<f64>) -> Result<Vec<f64>> {
     let dw = increments(draws.increments());
     let mut scratch = vec![f64::NAN; scheme.scratch_rows() * WIDTH];
     let span = Span { n: WIDTH - 1, width: WIDTH };
-    scheme.step(&Step { t: T0, h: H, dw: &dw, iterated: &[], residuals: &[], at: AT, span }, &mut x, &mut scratch)?;
+    scheme.step(&Step { t: T0, h: H, dw: &dw, beside: Beside::default(), at: AT, span }, &mut x, &mut scratch)?;
     Ok(x)
 }
 

@@ -7,7 +7,7 @@ use Regime::{Ballistic, BatchEquivalent};
 use optsde_core::block::Span;
 use optsde_core::dynamics::{Order, Ordering, Regime, Rule, Sde};
 use optsde_core::error::Result;
-use optsde_core::scheme::{Step, StepAddress, stepper};
+use optsde_core::scheme::{Beside, Step, StepAddress, stepper};
 use std::sync::Arc;
 
 /// The solution at `t1`, in the regime's unit.
@@ -20,7 +20,7 @@ fn solve(case: &Case, order: Order, [t0, t1]: [f64; 2], x: &[f64]) -> Result<Vec
     let mut scratch = vec![0.0; scheme.scratch_rows() * span.width];
     for k in 0..n {
         let at = StepAddress { key: 0, first_path: 0, cell: 0, cells: 1 };
-        let step = Step { t: t0 + f64::from(k) * h, h, dw: &[], iterated: &[], residuals: &[], at, span };
+        let step = Step { t: t0 + f64::from(k) * h, h, dw: &[], beside: Beside::default(), at, span };
         scheme.step(&step, &mut x, &mut scratch)?;
     }
     Ok(x.iter().step_by(span.width).zip(&units).map(|(x, u)| x / u).collect())

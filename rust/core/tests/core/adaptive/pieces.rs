@@ -11,7 +11,7 @@ use optsde_core::lanes::{Real, available, with_isa};
 use optsde_core::linalg::Matrix;
 use optsde_core::loss::{Builtin, Loss, MuellerBrown, Quadratic, Rosenbrock, ScalarFactorization, StyblinskiTang};
 use optsde_core::noise::{AffineDiagonal, Factor, Gaussian, LossScaled, Noise, NoiseKind};
-use optsde_core::scheme::{Step, StepAddress, stepper};
+use optsde_core::scheme::{Beside, Step, StepAddress, stepper};
 use std::sync::Arc;
 
 const SPAN: Span = Span { n: 40, width: 48 };
@@ -140,7 +140,7 @@ fn everything<T: Real>(sde: &Arc<dyn Sde<T>>, x: &[T], dw: &[T], span: Span) -> 
     let scheme = stepper("euler_maruyama", sde.clone(), h)?;
     let (mut state, mut scratch) = (x.to_vec(), vec![T::default(); scheme.scratch_rows() * span.width]);
     let at = StepAddress { key: 0, first_path: 0, cell: 0, cells: 1 };
-    scheme.step(&Step { t, h, dw, iterated: &[], residuals: &[], at, span }, &mut state, &mut scratch)?;
+    scheme.step(&Step { t, h, dw, beside: Beside::default(), at, span }, &mut state, &mut scratch)?;
     let (mut drift, mut scratch) = (vec![T::default(); len], vec![T::default(); len]);
     sde.drift(t, x, &mut drift, &mut scratch, span)?;
     let mut factor = vec![T::default(); len * sde.n_wiener()];

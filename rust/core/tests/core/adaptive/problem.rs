@@ -296,13 +296,13 @@ pub fn factor(case: &Case, sde: &dyn Sde<f64>, t: f64, x: &[f64]) -> Vec<Vec<f64
 
 /// An Euler–Maruyama step, in the regime's unit.
 pub fn euler(case: &Case, sde: Arc<dyn Sde<f64>>, t: f64, h: f64, x: &[f64], dw: &[f64]) -> Vec<f64> {
-    use optsde_core::scheme::{Step, StepAddress, stepper};
+    use optsde_core::scheme::{Beside, Step, StepAddress, stepper};
     let units = case.units();
     let scaled: Vec<f64> = x.iter().zip(&units).map(|(x, u)| x * u).collect();
     let scheme = stepper("euler_maruyama", sde, h).unwrap();
     let (mut x, mut scratch) = (block(&scaled), vec![0.0; scheme.scratch_rows() * SPAN.width]);
     let at = StepAddress { key: 0, first_path: 0, cell: 0, cells: 1 };
-    let step = Step { t, h, dw: &block(dw), iterated: &[], residuals: &[], at, span: SPAN };
+    let step = Step { t, h, dw: &block(dw), beside: Beside::default(), at, span: SPAN };
     scheme.step(&step, &mut x, &mut scratch).unwrap();
     first_lane(&x).iter().zip(&units).map(|(x, u)| x / u).collect()
 }
