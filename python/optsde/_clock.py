@@ -13,7 +13,8 @@ import numpy as np
 from optsde._arrays import FloatArray, integer, positive_number
 from optsde._grid import _WHOLE, TimeGrid, _whole
 from optsde.dynamics import Dynamics
-from optsde.observers import IntArray, Paths
+from optsde.observers import Paths
+from optsde.results import IntArray
 
 # Steps of two dynamics share a clock where their ratio is that of whole numbers up to this.
 _LARGEST_RATIO = 64

@@ -15,7 +15,8 @@ from optsde._keys import Key
 from optsde._memory import check_memory
 from optsde.dynamics import Dynamics
 from optsde.initial import Initial, Points
-from optsde.observers import Observer, partial_sums
+from optsde.observers import Observer
+from optsde.observers._list import partial_sums
 
 
 @dataclass(frozen=True, eq=False, repr=False)

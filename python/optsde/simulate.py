@@ -22,7 +22,8 @@ from optsde.ensemble import Ensemble
 from optsde.errors import DivergenceError, DivergenceWarning, Interrupted
 from optsde.initial import Initial, initial_state
 from optsde.methods import methods
-from optsde.observers import Observer, observer_list
+from optsde.observers import Observer
+from optsde.observers._list import observer_list
 
 _INCREMENTS = ("gaussian", "gaussian_f32", "two_point", "three_point")
 # Laws for expectations only, and the methods whose weak order they keep.
