@@ -115,10 +115,11 @@ def _sampled(affine: Affine, every: float | None) -> FloatArray | None:
 def _linear_times(matrix: FloatArray, cov: FloatArray, discrete: bool) -> FloatArray:
     """From the autocovariance ``Mʳ V``, or ``exp(M r) V``, summed over all r."""
     eye = np.eye(len(cov))
+    total: FloatArray
     if discrete:
         total = 2.0 * np.linalg.solve(eye - matrix, cov) - cov
     else:
-        total = -2.0 * np.linalg.solve(matrix, cov)
+        total = np.asarray(-2.0 * np.linalg.solve(matrix, cov))
     return np.asarray(np.diag(total) / np.diag(cov))
 
 
