@@ -8,6 +8,7 @@ from optsde.compare import Comparison, compare
 from optsde.dynamics import Dynamics
 from optsde.ensemble import Ensemble
 from optsde.errors import CallbackError, DivergenceError, DivergenceWarning, Interrupted
+from optsde.expect import ExpectedValue, LevelResult, expect
 from optsde.langevin import Langevin
 from optsde.merge import merge
 from optsde.methods import Method, methods
@@ -32,11 +33,13 @@ __all__ = [
     "Dynamics",
     "Ensemble",
     "Expectation",
+    "ExpectedValue",
     "Final",
     "Histogram",
     "Interrupted",
     "Key",
     "Langevin",
+    "LevelResult",
     "Loss",
     "Method",
     "Moments",
@@ -51,6 +54,7 @@ __all__ = [
     "compiled",
     "datasets",
     "errors",
+    "expect",
     "initial",
     "losses",
     "merge",

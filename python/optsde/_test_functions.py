@@ -31,34 +31,35 @@ def _norm(state: State) -> FloatArray:
     return np.asarray(np.sqrt(np.square(state["theta"]).sum(axis=1)))
 
 
-def _loss_of(models: Mapping[str, Dynamics], reference: str) -> Loss:
+def _loss_of(argument: str, models: Mapping[str, Dynamics], reference: str) -> Loss:
     """One loss for all: the reference's, else that of the first model that has one."""
     for name in (reference, *models):
         loss = models[name]._loss
         if loss is not None:
             loss._require("value", "the test function 'loss'")
             return loss
-    raise ValueError("test_functions: 'loss' needs a model with a loss, and none of these has one")
+    raise ValueError(f"{argument}: 'loss' needs a model with a loss, and none of these has one")
 
 
-def _named(name: str, models: Mapping[str, Dynamics], reference: str) -> Function:
+def _named(argument: str, name: str, models: Mapping[str, Dynamics], reference: str) -> Function:
     if name in _VARIABLES:
         for model, dynamics in models.items():
             if name not in dynamics.state:
                 known = ", ".join(map(repr, dynamics.state))
-                raise ValueError(f"test_functions: {name!r} is not a variable of {model!r}, whose state is {known}")
+                raise ValueError(f"{argument}: {name!r} is not a variable of {model!r}, whose state is {known}")
         return _coordinate_mean(name)
     if name == "theta2":
         return _mean_square
     if name == "norm":
         return _norm
     if name == "loss":
-        value = _loss_of(models, reference).value
+        value = _loss_of(argument, models, reference).value
         return lambda state: value(state["theta"])
-    raise ValueError(f"test_functions: expected {_EXPECTED}, got {name!r}")
+    raise ValueError(f"{argument}: expected {_EXPECTED}, got {name!r}")
 
 
-def _label(function: Any) -> str:
+def label(function: Any) -> str:
+    """What a test function is called."""
     if isinstance(function, str):
         return function
     name = getattr(function, "__name__", type(function).__name__)
@@ -66,32 +67,36 @@ def _label(function: Any) -> str:
 
 
 class TestFunctions:
-    """Named functions of the state; ``values`` has one row a function and one number a path."""
+    """Named functions of the state; ``values`` has one row a function and one number a path.
+
+    ``argument`` is what errors call them.
+    """
 
     __test__ = False  # no class of tests
 
-    def __init__(self, given: Any, models: Mapping[str, Dynamics], reference: str) -> None:
+    def __init__(
+        self, given: Any, models: Mapping[str, Dynamics], reference: str, argument: str = "test_functions"
+    ) -> None:
+        self._argument = argument
         if isinstance(given, str) or callable(given):
             given = (given,)
         if isinstance(given, Mapping):
             pairs = list(given.items())
         elif isinstance(given, (tuple, list)):
-            pairs = [
-                (item if isinstance(item, str) else _label(item) if callable(item) else "", item) for item in given
-            ]
+            pairs = [(item if isinstance(item, str) else label(item) if callable(item) else "", item) for item in given]
         else:
-            raise TypeError(f"test_functions: expected {_EXPECTED}, several or a dict, got {type(given).__name__}")
+            raise TypeError(f"{argument}: expected {_EXPECTED}, several or a dict, got {type(given).__name__}")
         if not pairs:
-            raise ValueError(f"test_functions: expected {_EXPECTED}, got none")
+            raise ValueError(f"{argument}: expected {_EXPECTED}, got none")
         self._functions: dict[str, Function] = {}
         for name, item in pairs:
             if not isinstance(name, str):
-                raise TypeError(f"test_functions: expected names as keys, got {name!r}")
+                raise TypeError(f"{argument}: expected names as keys, got {name!r}")
             if not isinstance(item, str) and not callable(item):
-                raise TypeError(f"test_functions: expected {_EXPECTED}, got {item!r}")
+                raise TypeError(f"{argument}: expected {_EXPECTED}, got {item!r}")
             if name in self._functions:
-                raise ValueError(f"test_functions: two are called {name!r}; a dict gives them names")
-            self._functions[name] = _named(item, models, reference) if isinstance(item, str) else item
+                raise ValueError(f"{argument}: two are called {name!r}; a dict gives them names")
+            self._functions[name] = _named(argument, item, models, reference) if isinstance(item, str) else item
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -112,9 +117,9 @@ class TestFunctions:
                 answer = np.asarray(function(closed))
                 if answer.shape != (n,):
                     raise ValueError(
-                        f"test_functions: {name!r} returned shape {answer.shape} for {n} states, expected ({n},)"
+                        f"{self._argument}: {name!r} returned shape {answer.shape} for {n} states, expected ({n},)"
                     )
                 if answer.dtype.kind not in "biuf":
-                    raise TypeError(f"test_functions: {name!r} returned {answer.dtype}, expected real numbers")
+                    raise TypeError(f"{self._argument}: {name!r} returned {answer.dtype}, expected real numbers")
                 row[:] = answer
         return out

@@ -1,4 +1,4 @@
-"""The exact linear twin of SGD: a chain on the same noise whose moments are known, for use as control variates."""
+"""Exact linear twins of SGD and of equations: chains on the same noise, moments known, for use as control variates."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from optsde.losses import Loss, Quadratic
 from optsde.noise import Gaussian, Zero
 from optsde.optimizers import SGD
 from optsde.optimizers._base import Model
+from optsde.ornstein_uhlenbeck import OrnsteinUhlenbeck
 from optsde.problem import Problem
 
 # In more dimensions the twin costs more than it saves.
@@ -170,3 +171,59 @@ def linear_twins(models: Mapping[str, Dynamics], path: FloatArray, schedule: Sch
             # A linear problem has one twin, whatever it is linearised about.
             return list({twin.dynamics: twin for twin in reversed(found)}.values())
     return []
+
+
+@dataclass(frozen=True)
+class Linearised:
+    """A linear equation with constant noise that is close to another one about a point; Euler's steps make it a chain.
+
+    Attributes
+    ----------
+    dynamics : OrnsteinUhlenbeck
+    rate, cov : ndarray, shape (d, d)
+        Minus the slope of the drift, and the covariance of the noise per time.
+    center : ndarray, shape (d,)
+    """
+
+    dynamics: OrnsteinUhlenbeck
+    rate: FloatArray
+    cov: FloatArray
+    center: FloatArray
+
+    def over(self, span: float, steps: int) -> Twin:
+        """The twin after so many Euler steps."""
+        h = span / steps
+        # (decay, covariance) of n steps, by squaring; coarse steps of a stiff equation may overflow.
+        decay, cov = np.eye(len(self.center)), np.zeros_like(self.cov)
+        with np.errstate(over="ignore", invalid="ignore"):
+            for bit in bin(steps)[2:]:
+                decay, cov = decay @ decay, cov + decay @ cov @ decay.T
+                if bit == "1":
+                    one = np.eye(len(decay)) - h * self.rate
+                    decay, cov = one @ decay, one @ cov @ one.T + h * self.cov
+        return Twin("", self.dynamics, "", decay[None], self.center, cov[None], self.rate)
+
+
+def linearised(dynamics: Dynamics, point: FloatArray, t: float) -> Linearised | None:
+    """The linear equation on the same Wiener path about a point and a time; None where there is none.
+
+    The slope of the drift is a difference quotient: how good it is decides how much the twin explains, and nothing
+    else, because the moments are those of the twin as it is.
+    """
+    spec, d = dynamics._spec(), dynamics.dim
+    if len(dynamics.state) > 1 or d > _MOST_DIMENSIONS or dynamics.noise_kind in ("none", "levy"):
+        return None
+    if _core.dynamics_n_wiener(spec) != d:
+        return None
+    step = 1e-5 * (1.0 + np.abs(point))
+    points = np.concatenate([point + np.diag(step), point - np.diag(step)])
+    drift = _core.drift(spec, np.ascontiguousarray(points), t)
+    factor = _core.noise_factor(spec, np.ascontiguousarray(point[None]), t)[0]
+    rate = -((drift[:d] - drift[d:]) / (2.0 * step[:, None])).T
+    if not (np.isfinite(rate).all() and np.isfinite(factor).all() and factor.any()):
+        return None
+    cov = np.einsum("im,jm->ij", factor, factor)
+    noise = dynamics.noise_kind
+    diagonal = noise.startswith("diagonal") or noise == "additive_diagonal"
+    given = np.diag(cov).copy() if diagonal else (cov + cov.T) / 2.0
+    return Linearised(OrnsteinUhlenbeck(rate, point, given), rate, cov, point)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from optsde._core import CallbackError
 
@@ -18,10 +18,10 @@ class Interrupted(KeyboardInterrupt):
     Attributes
     ----------
     partial : Ensemble
-        The paths that were finished (``complete=False``, ``path_index`` says which).
+        The paths that were finished (``complete=False``, ``path_index`` says which); of ``expect`` its result so far.
     """
 
-    def __init__(self, message: str = "", partial: Ensemble | None = None) -> None:
+    def __init__(self, message: str = "", partial: Any = None) -> None:
         super().__init__(message)
         self.partial = partial
 
