@@ -90,6 +90,10 @@ class Question:
     threads: int | None
 
 
+def _recipe_of(ensemble: Ensemble) -> Recipe:
+    return ensemble._need_recipe("expect")
+
+
 class Sampler:
     """Values of the function on paths by their index, on any grid, each with the noise that its key and index give."""
 
@@ -146,7 +150,7 @@ class Sampler:
             steps = self.coarsest if exact else max(_PROBE_STEPS, self.coarsest)
             options = {"t1": question.t1, "dt": span / steps, "method": question.method}
         ensemble = self._simulated(dynamics, _PROBE_PATHS, options)
-        self._recipe = ensemble._recipe
+        self._recipe = _recipe_of(ensemble)
         if dynamics._discrete:
             self.coarsest = self._recipe.grid.n_steps
         final = np.asarray(ensemble.final)
@@ -174,7 +178,7 @@ class Sampler:
             found = linear_twins({name: dynamics}, self._where[None], schedule)
             if found:
                 self._twin, self.twin_name = (lambda _: found[0]), f"gaussian twin about {found[0].about}"
-                self._twin_recipe = self._simulated(found[0].dynamics, 2, {"steps": steps})._recipe
+                self._twin_recipe = _recipe_of(self._simulated(found[0].dynamics, 2, {"steps": steps}))
                 return
         elif self.exact:
             reason = "steps are exact already"
@@ -183,7 +187,7 @@ class Sampler:
             if linear is not None:
                 self._twin, self.twin_name = (lambda steps: linear.over(span, steps)), "gaussian twin"
                 options = {"t1": question.t1, "dt": span, "method": "euler_maruyama"}
-                self._twin_recipe = self._simulated(linear.dynamics, 2, options)._recipe
+                self._twin_recipe = _recipe_of(self._simulated(linear.dynamics, 2, options))
                 return
             reason = "it needs as many Wiener processes as parameters, no other variables, and finite coefficients"
         if question.control_variate == "gaussian_twin":

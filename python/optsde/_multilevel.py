@@ -25,13 +25,14 @@ _BIAS_PART = 0.5
 _SEEN = 3.0
 # A twin is kept on a level where it makes it cheaper by this factor.
 _GAIN = 1.25
-# The first level's paths must be so much more variable than the finest correction, or the rates mean nothing yet.
-_DECAY = 2.0
 _MARGIN = 1.01
 # Orders of the bias are taken from the finest levels, whose logarithms lie on a line but for this, and not lower than.
 _FINEST = 4
 _BEND = 0.1
 _LOWEST_ORDER = 0.5
+_UNSEEN_ORDER = 1.0
+# Means that cancel leave this part of the largest.
+_ROUNDING = 4e-16
 
 
 class Level:
@@ -95,7 +96,7 @@ class Level:
                 bad |= ~np.isfinite(controls).all(axis=0)
             self.n_diverged += int(np.count_nonzero(bad))
             # Of antithetic paths the mean of a pair is a sample, because they are not independent.
-            keep = ~bad.reshape(-1, unit).any(axis=1)
+            keep: NDArray[np.bool_] = np.logical_not(bad.reshape(-1, unit).any(axis=1))
             controls = _samples(controls, unit, keep)
             for coupled in wanted:
                 y = _samples(rows[coupled][None], unit, keep)[0]
@@ -244,7 +245,8 @@ class Multilevel:
     def _bias(self, rows: list[Row], noise: bool = False) -> float:
         """What the finest step leaves, from the last corrections by the order known or measured, the lower of the two.
 
-        With ``noise`` what of it may be the standard errors of those corrections.
+        A correction counts with a standard error added, lest it be small by chance; with ``noise`` that part alone. An
+        order that noise hides counts as 1 at most: high ones are those of smooth functions.
         """
         if self.sampler.exact:
             return 0.0
@@ -252,8 +254,7 @@ class Multilevel:
         order = self.sampler.weak
         gain = 2.0**order
         measured = _quick_slope(_mean_points(rows))
-        if math.isfinite(measured):
-            order = min(order, max(measured, _LOWEST_ORDER))
+        order = min(order, _UNSEEN_ORDER if math.isnan(measured) else max(measured, _LOWEST_ORDER))
         if self.extrapolate:
             # Differences of extrapolated values; their own order is one more than the method's.
             errors = [math.hypot(gain * b, a) / (gain - 1.0) for a, b in pairwise(errors)]
@@ -261,9 +262,10 @@ class Multilevel:
             order += 1.0
         if not means:
             return math.nan
-        parts = errors if noise else [abs(mean) for mean in means]
+        parts = errors if noise else [abs(mean) + error for mean, error in zip(means, errors, strict=True)]
         last = [part * 2.0 ** (-order * k) for k, part in enumerate(reversed(parts[-3:]))]
-        return max(last) / (2.0**order - 1.0)
+        rounding = _ROUNDING * max(abs(row.mean) for row in rows)
+        return float(max(last) / (2.0**order - 1.0)) + rounding
 
     def found(self) -> Found:
         """The estimate as it is."""
@@ -301,25 +303,41 @@ class Multilevel:
         return out
 
     def _work(self, first: int) -> float:
-        """Cost of a sum that begins at a level, but for a factor."""
-        levels = self.levels[first:]
-        return sum(math.sqrt(v.estimate(k > 0)[1] * v.cost(k > 0)) for k, v in enumerate(levels))
+        """Cost of a sum that begins at a level, but for a factor; infinite where a path of it diverged.
+
+        Corrections count by their mean squares, so that large ones that would cancel are kept out even without noise.
+        """
+        total = 0.0
+        for level in self.levels[first:]:
+            coupled = level.index > first
+            mean, variance, _ = level.estimate(coupled)
+            square = variance + mean * mean if coupled else variance
+            if level.n_diverged or not math.isfinite(square):
+                return math.inf
+            total += math.sqrt(square * level.cost(coupled))
+        return total
 
     def _choose_first(self) -> bool:
-        """The cheapest first level that leaves enough corrections above it and has no diverged path; if there is any.
+        """Chooses the cheapest first level that leaves enough corrections above it; False where a further one pays.
 
-        Coarse steps of a stiff equation say nothing of it: then the variance does not fall towards finer ones.
+        Coarse steps of a stiff equation say nothing of it: their variances and those of their corrections are large.
         """
         if self.sampler.exact:
             return True
         last = len(self.levels) - 1
-        sound = [k for k in range(last - _CORRECTIONS + 1) if not any(v.n_diverged for v in self.levels[k:])]
-        if not sound:
-            self.first = max(last - _CORRECTIONS, 0)
-            return False
-        self.first = min(sound, key=self._work)
-        base, top = self.levels[self.first].estimate(False)[1], self.levels[-1].estimate(True)[1]
-        return base >= _DECAY * top
+        works = [self._work(first) for first in range(len(self.levels))]
+        best = min(range(len(works)), key=works.__getitem__) if math.isfinite(min(works)) else last
+        self.first = min(best, max(last - _CORRECTIONS, 0))
+        if best == self.first or not math.isfinite(works[self.first]):
+            return math.isfinite(works[self.first])
+        half_width = (1.0 - _BIAS_PART) * self.tolerance(self.found().value)
+        samples = (QUANTILE / half_width * works[self.first]) ** 2 if half_width > 0.0 else math.inf
+        return self.sampler.fixed or samples <= self._pilot_cost(last + 1)
+
+    def _pilot_cost(self, index: int) -> float:
+        """Path-steps of opening a level, at most."""
+        steps = self.sampler.coarsest << index
+        return self.sampler.pilot * self.sampler.unit * steps * (1.0 + 0.5 * (index > 0) + self.sampler.has_twin(steps))
 
     def _open(self) -> None:
         """A level more."""
@@ -331,9 +349,7 @@ class Multilevel:
         """Why there is no further level."""
         if len(self.levels) > self.max_level:
             return f"max_level = {self.max_level}"
-        index = len(self.levels)
-        steps = self.sampler.unit * (self.sampler.coarsest << index) * (1.5 if index else 1.0)
-        if self.sampler.path_steps + steps * self.sampler.pilot > self.max_cost:
+        if self.sampler.path_steps + self._pilot_cost(len(self.levels)) > self.max_cost:
             return f"max_cost = {self.max_cost:.3g} path-steps"
         return None
 
@@ -363,7 +379,7 @@ class Multilevel:
             tolerance = self.tolerance(found.value)
             doubt = self._bias(found.rows, noise=True)
             # What is bias beyond doubt is refined away before samples are spent.
-            if found.bias - 2.0 * doubt > _BIAS_PART * tolerance and obstacle is None:
+            if found.bias - _SEEN * doubt > _BIAS_PART * tolerance and obstacle is None:
                 obstacle = self._can_open()
                 if obstacle is None:
                     self._open()
@@ -371,7 +387,8 @@ class Multilevel:
             if self._sample(found, tolerance):
                 found = self.found()
                 return self._end(found, "max_cost", f"max_cost = {self.max_cost:.3g} path-steps is spent")
-            settled = True
+            # Without noise there are no samples that would be lost with another first level.
+            settled = not self.sampler.fixed
             found = self.found()
             tolerance = self.tolerance(found.value)
             if found.error <= tolerance:

@@ -30,9 +30,13 @@ class Tally:
 
     def add(self, y: FloatArray, c: FloatArray) -> None:
         """Adds a piece."""
+        if len(y):
+            # Powers of large numbers may overflow; then the variance says so.
+            with np.errstate(over="ignore", invalid="ignore"):
+                self._merge(y, c)
+
+    def _merge(self, y: FloatArray, c: FloatArray) -> None:
         n = len(y)
-        if n == 0:
-            return
         rows = np.concatenate([y[None], c])
         # Deviations from the first sample: values that are all equal have variance 0, not rounding.
         origin = rows[:, 0].copy()
@@ -79,7 +83,7 @@ class Tally:
     def regressed(self) -> tuple[float, float, float]:
         """The same of what the controls do not explain: the least-squares fit at their known expectation."""
         controls = len(self.mean) - 1
-        if controls == 0 or self.n <= _SAMPLES_PER_CONTROL * controls:
+        if controls == 0 or self.n <= _SAMPLES_PER_CONTROL * controls or not np.isfinite(self.products).all():
             return self.plain()
         inverse, rank = _inverse(self.products[1:, 1:])
         slopes = np.einsum("c,ce->e", self.products[0, 1:], inverse)

@@ -169,7 +169,8 @@ class ExpectedValue:
         return self._beta.low, self._beta.high
 
     def _rows(self) -> list[tuple[str, ...]]:
-        rows = [("level", "dt", "pairs" if self.antithetic else "paths", "mean", "variance", "cost", "notes")]
+        what = "pairs" if self.antithetic else "paths"
+        rows: list[tuple[str, ...]] = [("level", "dt", what, "mean", "variance", "cost", "notes")]
         for k, level in enumerate(self.levels):
             notes = [] if math.isnan(level.gain) else [f"variance divided by {level.gain:.3g}"]
             if level.n_diverged:
@@ -189,6 +190,8 @@ class ExpectedValue:
         return "; ".join(parts)
 
     def _ledger(self) -> list[tuple[str, str]]:
+        spread = " (standard error)" if self.stderr > 0.0 else ", no noise"
+        bias = f"≤ {self.bias:.2g}" if self.bias > 0.0 else f"{self.bias:g}"
         extras = [self.method]
         if self.extrapolated:
             extras.append("extrapolated")
@@ -197,7 +200,7 @@ class ExpectedValue:
         if self.control_variate:
             extras.append(f"control variates: {self.control_variate}")
         return [
-            ("value", f"{with_error(self.value, self.stderr)} (standard error), bias ≤ {self.bias:.2g}"),
+            ("value", f"{with_error(self.value, self.stderr)}{spread}, bias {bias}"),
             ("error", f"{self.error:.3g} at 95 %; tolerance {self.tolerance:.3g}"),
             ("status", f"{self.status}: {self.reason}"),
             ("method", ", ".join(extras)),
@@ -406,9 +409,10 @@ def expect(
     A pilot of 1,024 samples on each level gives variances, and the samples are allotted by Giles's rule, with each
     variance taken two standard errors (by the measured fourth moment) above its estimate; one that is far smaller than
     the level before and the known order let expect is not believed. The bias is taken from the last three corrections,
-    by the known weak order or the measured one, whichever is lower. Costs are counted in steps, not seconds, so that a
-    result does not depend on the machine. Level 0 is the cheapest one that the variances allow, not always the longest
-    step.
+    each with a standard error added, by the known weak order or the measured one, whichever is lower. (Of functions
+    with a jump the bias has no regular expansion, and this estimate is rough: ask for half the error.) Costs are
+    counted in steps, not seconds, so that a result does not depend on the machine. Level 0 is the cheapest one that the
+    variances allow, not always the longest step.
 
     Examples
     --------
