@@ -183,10 +183,9 @@ class ExpectedValue:
     def _rates(self) -> str:
         parts = []
         for name, slope, known in (("alpha", self._alpha, self.known_alpha), ("beta", self._beta, self.known_beta)):
-            seen = (
-                "not measured" if math.isnan(slope.value) else f"{slope.value:.2f} ({slope.low:.2f}–{slope.high:.2f})"
-            )
-            parts.append(f"{name} {seen}, known {known:g}")
+            interval = f"{slope.value:.2f} ({slope.low:.2f} to {slope.high:.2f})"
+            seen = "not measured" if math.isnan(slope.value) else interval
+            parts.append(f"{name} {seen}, in theory at least {known:g}")
         return "; ".join(parts)
 
     def _ledger(self) -> list[tuple[str, str]]:
