@@ -18,6 +18,7 @@ from optsde.ornstein_uhlenbeck import OrnsteinUhlenbeck
 from optsde.problem import Problem
 from optsde.sde import SDE
 from optsde.simulate import simulate
+from optsde.stationary import StationaryEnsemble, stationary
 from optsde.weak_order import WeakOrder, weak_order
 
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
     "Problem",
     "RMSprop",
     "SignSGD",
+    "StationaryEnsemble",
     "WeakOrder",
     "__version__",
     "compare",
@@ -65,5 +67,6 @@ __all__ = [
     "schedules",
     "simulate",
     "theory",
+    "stationary",
     "weak_order",
 ]

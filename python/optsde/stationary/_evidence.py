@@ -1,0 +1,142 @@
+"""Evidence for and against stationarity: halves that agree, no drift, finite moments, and how long mixing would take."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+
+from optsde._arrays import FloatArray
+from optsde.diagnostics import _ess, _halves
+from optsde.stationary._blocks import ENOUGH, Blocks
+
+# Of one look at a stationary run, over all variables, means and variances.
+FALSE_ALARM = 1e-4
+# A tail index below this leaves no room for a variance with an error; so many extremes are looked at.
+HEAVY = 3.0
+_EXTREMES = 0.005
+# One group with more than this share of the scatter of a variance carries it alone.
+DOMINANT = 0.25
+# What both tests hold: differences are sought that are so many standard errors even at best.
+_SURE = 3.0
+
+
+def quantile(dof: int, comparisons: int) -> float:
+    """Two-sided bound of Student's t at the false alarm, Bonferroni's for the comparisons (Cornish and Fisher)."""
+    z = NormalDist().inv_cdf(1.0 - FALSE_ALARM / (2.0 * comparisons))
+    return z + (z**3 + z) / (4.0 * dof) + (5.0 * z**5 + 16.0 * z**3 + 3.0 * z) / (96.0 * dof**2)
+
+
+def observables(blocks: Blocks) -> FloatArray:
+    """Means and squared deviations of all variables, (blocks, groups, 2 D)."""
+    first, products = blocks.deviations()
+    squares = np.einsum("bgvii->bgvi", products).reshape(first.shape)
+    return np.concatenate([first, squares], axis=2)
+
+
+def _mean_and_variance(values: FloatArray) -> tuple[FloatArray, FloatArray, int]:
+    """Of the mean of block values (b, g, ...): groups as one value each, if they are many, else every block."""
+    flat = values.mean(axis=0) if values.shape[1] >= ENOUGH // 4 else values.reshape(-1, *values.shape[2:])
+    return flat.mean(axis=0), flat.var(axis=0, ddof=1) / len(flat), len(flat) - 1
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Of two parts of a run: in means and variances (2 D,), with its standard error."""
+
+    value: FloatArray
+    error: FloatArray
+    dof: int
+
+    @property
+    def worst(self) -> int:
+        """Index of the observable that differs most."""
+        return int(np.abs(self.z).argmax())
+
+    @property
+    def z(self) -> FloatArray:
+        """In standard errors; what does not move at all does not differ."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.nan_to_num(self.value / self.error, nan=0.0, posinf=1e30, neginf=-1e30)
+
+    @property
+    def significant(self) -> bool:
+        """Whether chance would not do it."""
+        return bool(np.abs(self.z).max() > quantile(self.dof, self.value.size))
+
+
+def halves(values: FloatArray) -> Difference:
+    """Paths from the start (even groups) against those that started dispersed (odd groups)."""
+    cold, cold_var, dof = _mean_and_variance(values[:, ::2])
+    hot, hot_var, _ = _mean_and_variance(values[:, 1::2])
+    return Difference(cold - hot, np.sqrt(cold_var + hot_var), dof)
+
+
+def drift(values: FloatArray) -> Difference:
+    """The last third against the first, path by path where paths are many."""
+    third = len(values) // 3
+    early, late = values[:third], values[-third:]
+    if values.shape[1] >= ENOUGH // 4:
+        paired = late.mean(axis=0) - early.mean(axis=0)
+        return Difference(paired.mean(axis=0), paired.std(axis=0, ddof=1) / math.sqrt(len(paired)), len(paired) - 1)
+    (a, va, dof), (b, vb, _) = _mean_and_variance(early), _mean_and_variance(late)
+    return Difference(b - a, np.sqrt(va + vb), dof)
+
+
+def steps_to_mix(values: FloatArray, steps: int, goal: FloatArray) -> float:
+    """Steps until the halves' difference would fall to the goal (2 D,), at the fastest rate that the run allows.
+
+    From the differences in the first and the last third of a segment of so many steps: exponential decay, with
+    three standard errors in favour of mixing. 0 where nothing stands out.
+    """
+    third = len(values) // 3
+    early, late = halves(values[:third]), halves(values[-third:])
+    size = np.abs(late.value)
+    sure = size > np.maximum(_SURE * 2.0 * late.error, goal)
+    if not sure.any():
+        return 0.0
+    with np.errstate(divide="ignore", invalid="ignore"):
+        noise = np.hypot(early.error / np.abs(early.value), late.error / size)
+        decay = np.log(np.abs(early.value) / size) + _SURE * noise
+        needed = np.where(decay > 0.0, np.log(size / goal) / (decay / (2.0 / 3.0 * steps)), np.inf)
+    return float(needed[sure].max())
+
+
+def autocorrelation_times(draws: FloatArray, stride: int) -> tuple[FloatArray, FloatArray]:
+    """Integrated times (D,), in steps, of coordinates and of their squared deviations, from draws (K, n, D)."""
+    chains = np.moveaxis(draws, 0, 1)
+    times = np.ones((2, draws.shape[2]))
+    for i in range(draws.shape[2]):
+        x = np.ascontiguousarray(chains[..., i])
+        for row, y in enumerate((x, (x - x.mean()) ** 2)):
+            # Constants have no time; their squares underflow.
+            if np.ptp(y) > 0.0 and np.isfinite(y).all():
+                scaled = y / np.abs(y).max()
+                times[row, i] = stride * y.size / _ess(_halves(scaled))
+    return times[0], times[1]
+
+
+def local_time(draws: FloatArray, stride: int) -> float:
+    """The longest integrated time, in steps, within paths: each about its own mean, so that wells do not count."""
+    return float(autocorrelation_times(draws - draws.mean(axis=0), stride)[0].max())
+
+
+def tail_index(draws: FloatArray) -> tuple[FloatArray, int]:
+    """Hill's estimate (D,) of the power with which tails fall, from nearly independent draws (N, D)."""
+    distance = np.sort(np.abs(draws - np.median(draws, axis=0)), axis=0)[::-1]
+    count = max(int(_EXTREMES * len(distance)), 20)
+    if len(distance) < 4 * count:
+        return np.full(draws.shape[1], np.inf), count
+    with np.errstate(divide="ignore", invalid="ignore"):
+        index = 1.0 / np.log(distance[:count] / distance[count]).mean(axis=0)
+    return np.nan_to_num(index, nan=np.inf), count
+
+
+def dominated(values: FloatArray) -> FloatArray:
+    """The largest share (2 D,) that one group has in the scatter of all."""
+    flat = values.mean(axis=0) if values.shape[1] >= ENOUGH // 4 else values.reshape(-1, values.shape[2])
+    squares = (flat - flat.mean(axis=0)) ** 2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(np.nan_to_num(squares.max(axis=0) / squares.sum(axis=0)))

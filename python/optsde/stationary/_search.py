@@ -1,0 +1,346 @@
+"""The search: segments of doubling length until the law stands still and is known well enough, or the reason why not."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from optsde import diagnostics
+from optsde._arrays import FloatArray
+from optsde.dynamics import Dynamics
+from optsde.stationary import _evidence as evidence
+from optsde.stationary._blocks import Blocks
+from optsde.stationary._chains import Chains
+from optsde.stationary._estimates import WIDTH, Estimate, estimates
+from optsde.stationary._store import Store
+
+# Draws of a block in the first segment.
+_FIRST_DRAWS = 32
+# Draws in the shortest autocorrelation time.
+_DRAWS_PER_TIME = 4.0
+_RHAT = 1.01
+# Autocorrelation times that a run must last; five relaxation times of burn-in are half as many of these (spec 07.7).
+_LONG = 20.0
+_BURN_IN = 2.5
+# Autocorrelation times within a well after which wells that do not mix may be called so.
+_LONG_IN_A_WELL = 64.0
+# What is left to the step's error of the tolerance, before the step is halved.
+_SHARE = 0.5
+_MOST_HALVINGS = 6
+_CHUNK_BYTES = 16 << 20
+_LONGEST_CHUNK = 1024
+_RANKED = 1 << 20
+_FEW_PATHS = 128
+_ENOUGH_FOR_TAILS = 4000
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How a search ended."""
+
+    status: str
+    reason: str
+
+
+class Search:
+    """All that is known so far: the chains, the part of the run that is kept, and what speaks against it."""
+
+    def __init__(
+        self, chains: Chains, dynamics: Dynamics, rtol: float, max_steps: int, dispersed: bool, extrapolate: bool
+    ) -> None:
+        self.chains, self.dynamics = chains, dynamics
+        self.rtol, self.max_steps, self.dispersed, self.extrapolate = rtol, max_steps, dispersed, extrapolate
+        self.names = list(dynamics.state)
+        theta = chains.rows["theta"]
+        self.size = dynamics.dim * len(self.names)
+        self.shift = np.zeros(self.size)
+        self.shift[: dynamics.dim] = theta.mean(axis=0)
+        self.spent = 0
+        self.block_steps, self.stride = _FIRST_DRAWS, 1
+        self.kept: Blocks | None = None
+        self.kept_fine: Blocks | None = None
+        # The latest data, whether they are kept or not, and since when.
+        self.seen: Blocks | None = None
+        self.seen_fine: Blocks | None = None
+        self.store = Store(chains.n_paths, self.size)
+        self.recent: list[FloatArray] = []
+        self.begin = 0.0
+        self.passed = False
+        self.trouble = ""
+
+    # --- running --------------------------------------------------------------------------------------------------
+
+    def restart(self, chains: Chains) -> None:
+        """Other chains from the beginning, at the same cost as before."""
+        self.chains = chains
+        self._discard()
+        self.begin = 0.0
+        self.block_steps, self.stride = _FIRST_DRAWS, 1
+
+    def _discard(self) -> None:
+        """Takes all up to now for burn-in."""
+        if self.seen is not None:
+            self.shift = self.seen.mean
+        self.kept = self.kept_fine = None
+        self.begin = self.chains.time
+        self.store = Store(self.chains.n_paths, self.size)
+
+    def _segment(self) -> tuple[Blocks, Blocks | None]:
+        chains, n, dim = self.chains, self.chains.n_paths, self.dynamics.dim
+        coarse = Blocks(self.shift, dim, n, self.block_steps)
+        fine = None if chains.fine is None else Blocks(self.shift, dim, n, self.block_steps)
+        draws = self.block_steps // self.stride
+        most = 1 << max(3, int(math.log2(_CHUNK_BYTES / (8 * n * self.size))))
+        chunk = min(draws, most, _LONGEST_CHUNK)
+        self.recent = []
+        for block in range(coarse.n_blocks):
+            for _ in range(draws // chunk):
+                x, y = chains.run(chunk, self.stride)
+                coarse.add(block, x, chunk / draws)
+                if fine is not None and y is not None:
+                    fine.add(block, y, chunk / draws)
+                self.store.add(x, self.stride)
+                self.recent.append(x)
+                while sum(map(len, self.recent[1:])) >= min(_LONGEST_CHUNK, most):
+                    self.recent.pop(0)
+        self.spent += coarse.total
+        return coarse, fine
+
+    # --- what is known --------------------------------------------------------------------------------------------
+
+    def times(self, paths: int | None = _FEW_PATHS) -> tuple[FloatArray, FloatArray]:
+        """Integrated autocorrelation times (D,), in steps, of coordinates and squares: of the latest draws where those
+        last long enough, else of those that were kept of the whole run.
+        """
+        latest = np.concatenate(self.recent)[:, :paths]
+        short = evidence.autocorrelation_times(latest, self.stride)
+        spaced = self.store.draws[:, :paths]
+        if len(spaced) < 8:
+            return short
+        long = evidence.autocorrelation_times(spaced, self.store.spacing)
+        length = len(latest) * self.stride
+        x, square = (np.where(length >= _LONG * s, s, np.maximum(s, t)) for s, t in zip(short, long, strict=True))
+        return x, square
+
+    def rhat(self) -> FloatArray:
+        """Split R-hat (D,) of the halves, each taken as one chain in the order of time; 1 for what is constant."""
+        draws = self.store.draws
+        most = int(np.clip(_RANKED // self.size, 1 << 12, 1 << 16))
+        draws = draws[:: max(1, math.ceil(draws[..., 0].size / most))]
+        n = self.chains.n_paths // 2
+        chains = np.stack([draws[:, k : 2 * n : 2].reshape(-1, self.size) for k in (0, 1)])
+        if chains.shape[1] < 4:
+            return np.full(self.size, np.nan)
+        return np.nan_to_num(np.asarray(diagnostics.rhat(chains)), nan=1.0, posinf=np.inf)
+
+    def estimates(self) -> tuple[Estimate, Estimate]:
+        """Of mean and covariances."""
+        assert self.seen is not None
+        return estimates(self.seen, self.seen_fine, self.chains.scheme.gain, self.extrapolate)
+
+    def _of_theta(self) -> tuple[list[tuple[FloatArray, Estimate, slice]], FloatArray]:
+        """Tolerances (d,) with the estimates that they belong to, and which coordinates vary at all."""
+        mean, cov = self.estimates()
+        dim = self.dynamics.dim
+        var = np.maximum(np.diagonal(cov.value[0]), 0.0)
+        return [(self.rtol * np.sqrt(var), mean, slice(0, dim)), (self.rtol * var, cov, slice(0, dim))], var > (
+            1e-24 * max(float(var.max()), float(np.square(mean.value[:dim]).max()))
+        )
+
+    @staticmethod
+    def _entries(array: FloatArray, dim: int) -> FloatArray:
+        """The part of an estimate's array that is the parameters': of a mean, or the diagonal of covariances."""
+        return array[:dim] if array.ndim == 1 else np.diagonal(array[0])
+
+    def worst(self) -> tuple[float, float, float]:
+        """Relative to the tolerance: the error; the step's part of it, and that less three standard errors."""
+        tolerances, varies = self._of_theta()
+        dim = self.dynamics.dim
+        error = counted = sure = 0.0
+        for tolerance, estimate, _ in tolerances:
+            for i in np.flatnonzero(varies):
+                bias = self._entries(estimate.counted, dim)[i]
+                doubt = self._entries(estimate.counted_stderr, dim)[i]
+                error = max(error, self._entries(estimate.error, dim)[i] / tolerance[i])
+                counted = max(counted, bias / tolerance[i])
+                sure = max(sure, (bias - 3.0 * doubt) / tolerance[i])
+        return error, counted, sure
+
+    def samples(self, time: float) -> FloatArray:
+        """Draws (k, n, D) at least so many steps apart, the last of them the latest."""
+        apart = max(1, math.ceil(time / self.store.spacing))
+        return self.store.draws[::-1][::apart][::-1]
+
+    # --- judging --------------------------------------------------------------------------------------------------
+
+    def _named(self, observable: int) -> str:
+        """An observable in words."""
+        kind, row = divmod(observable, self.size)
+        variable, i = divmod(row, self.dynamics.dim)
+        return f"the {'variance' if kind else 'mean'} of {self.names[variable]}[{i}]"
+
+    def _level(self, values: FloatArray, observable: int) -> FloatArray:
+        """What (blocks, groups) an observable is, from its deviations."""
+        here = values[..., observable]
+        assert self.seen is not None
+        return here + (self.seen.mean[observable] if observable < self.size else 0.0)
+
+    def _apart(self, values: FloatArray, difference: evidence.Difference) -> str:
+        level = self._level(values, difference.worst)
+        one, other = level[:, ::2].mean(), level[:, 1::2].mean()
+        name = self._named(difference.worst)
+        return f"{name} is {one:.4g} where paths started as asked and {other:.4g} where they started dispersed"
+
+    def step(self) -> Verdict | None:
+        """One more segment, and what follows; None where it goes on."""
+        segment, fine = self._segment()
+        joined = self.kept is not None and self.kept.steps == segment.steps
+        self.seen = self.kept.joined(segment) if joined and self.kept is not None else segment
+        self.seen_fine = fine
+        if joined and self.kept_fine is not None and fine is not None:
+            self.seen_fine = self.kept_fine.joined(fine)
+        verdict = self._judge(segment)
+        if verdict is None and self.spent + self._next_length() > self.max_steps:
+            return self._out_of_steps()
+        return verdict
+
+    def _next_length(self) -> int:
+        assert self.seen is not None
+        return self.seen.n_blocks * self.block_steps
+
+    def _go_on(self, keep: bool) -> None:
+        """Keeps what was seen, or takes it for burn-in, and doubles the next segment."""
+        assert self.seen is not None
+        if keep:
+            self.kept, self.kept_fine = self.seen, self.seen_fine
+            self.block_steps = self.seen.steps
+        else:
+            self._discard()
+            self.block_steps = 2 * self.seen.steps
+
+    def _choose_stride(self, shortest: float) -> None:
+        wanted = max(1, int(shortest / _DRAWS_PER_TIME))
+        self.stride = min(1 << (wanted.bit_length() - 1), self.block_steps)
+
+    def _judge(self, segment: Blocks) -> Verdict | None:
+        assert self.seen is not None
+        values = evidence.observables(self.seen)
+        x, square = self.times()
+        longest = float(max(x.max(), square.max()))
+        shortest = float(min(x.min(), square.min()))
+        differ, moves = evidence.halves(values), evidence.drift(values)
+        rhat = self.rhat()
+        self.passed = not differ.significant and not moves.significant and bool(rhat.max() <= _RHAT)
+        long = self.seen.total >= _LONG * longest
+        if not self.passed:
+            self.trouble = self._what_is_wrong(values, differ, moves, rhat)
+            verdict = self._never_mixes(segment, values, differ)
+            if verdict is not None:
+                return verdict
+            # Nothing is wrong but that paths had no time to move: R-hat needs more, not less.
+            waiting = not differ.significant and not moves.significant
+            self._go_on(keep=waiting and self.begin > 0.0)
+        elif not long:
+            self._go_on(keep=True)
+        elif self.begin < _BURN_IN * longest * self.chains.scheme.dt:
+            self._go_on(keep=False)
+        else:
+            verdict = self._accurate(values, longest)
+            if verdict is not None:
+                return verdict
+        self._choose_stride(shortest)
+        return None
+
+    def _accurate(self, values: FloatArray, longest: float) -> Verdict | None:
+        """What a stationary run is good for: the end, a smaller step, or more of it."""
+        heavy = self._tails(longest)
+        if heavy is not None:
+            return heavy
+        scheme = self.chains.scheme
+        error, _, sure = self.worst()
+        if sure > _SHARE and scheme.free:
+            halvings = int(np.clip(math.ceil(math.log2(sure / _SHARE) / scheme.order), 1, _MOST_HALVINGS))
+            self.chains.refine(halvings)
+            steps = 2.0 ** math.ceil(math.log2(max(_FIRST_DRAWS, _BURN_IN * longest)))
+            self._discard()
+            self.block_steps = int(steps) << halvings
+            return None
+        if error <= 1.0 and evidence.dominated(values).max() <= evidence.DOMINANT:
+            return Verdict("converged", "the error is within the tolerance, halves and thirds of the run agree")
+        if sure > 0.95:
+            cure = "a smaller dt or extrapolate=True" if not self.extrapolate else "a smaller dt"
+            return Verdict(
+                "budget",
+                f"the error of the step dt = {scheme.dt:g}, which was given, is {sure:.3g} times the tolerance "
+                f"or more; {cure} would do",
+            )
+        self._go_on(keep=True)
+        return None
+
+    def _what_is_wrong(
+        self, values: FloatArray, differ: evidence.Difference, moves: evidence.Difference, rhat: FloatArray
+    ) -> str:
+        parts = []
+        if differ.significant:
+            word = self._apart(values, differ) if self.dispersed else f"paths differ in {self._named(differ.worst)}"
+            parts.append(word)
+        if moves.significant:
+            level = self._level(values, moves.worst).mean(axis=1)
+            third = len(level) // 3
+            early, late = level[:third].mean(), level[-third:].mean()
+            parts.append(f"{self._named(moves.worst)} still moves, from {early:.4g} to {late:.4g}")
+        if not parts:
+            parts.append(f"R-hat is {rhat.max():.4g}, above {_RHAT:g}")
+        return "; ".join(parts)
+
+    def _never_mixes(self, segment: Blocks, values: FloatArray, differ: evidence.Difference) -> Verdict | None:
+        """Whether halves stay apart for longer than there are steps, though every path has long settled."""
+        if not self.dispersed or not differ.significant:
+            return None
+        latest = np.concatenate(self.recent)
+        within = evidence.local_time(latest[:, :_FEW_PATHS], self.stride)
+        if len(latest) * self.stride < _LONG * within or segment.total < _LONG_IN_A_WELL * within:
+            return None
+        cov = self.estimates()[1].value
+        var = np.maximum(np.einsum("vii->vi", cov).ravel(), 1e-300)
+        goal = self.rtol * np.concatenate([np.sqrt(var), var])
+        needed = evidence.steps_to_mix(evidence.observables(segment), segment.total, goal)
+        left = self.max_steps - self.spent
+        if needed <= left:
+            return None
+        number = "no end" if math.isinf(needed) else f"about {needed:.2g} steps or more"
+        return Verdict(
+            "not_stationary",
+            f"{self._apart(values, differ)}; paths settle in about {within:.3g} steps, but at this pace the halves "
+            f"would need {number} to meet, and {left:,} are left: there are wells that do not mix",
+        )
+
+    def _tails(self, longest: float) -> Verdict | None:
+        dim = self.dynamics.dim
+        draws = self.samples(longest)[..., :dim].reshape(-1, dim)
+        if len(draws) < _ENOUGH_FOR_TAILS:
+            return None
+        index, count = evidence.tail_index(draws)
+        i = int(index.argmin())
+        if index[i] * (1.0 + WIDTH / math.sqrt(count)) >= evidence.HEAVY:
+            return None
+        return Verdict(
+            "not_stationary",
+            f"tails of theta[{i}] fall with power {index[i]:.2g} (from the {count} most extreme of {len(draws):,} "
+            "draws): there may be a law, but its variance does not exist or cannot be known with an error",
+        )
+
+    def _out_of_steps(self) -> Verdict:
+        if not self.passed:
+            return Verdict("not_stationary", f"after {self.spent:,} steps {self.trouble}")
+        error, counted, _ = self.worst()
+        text = f"after {self.spent:,} steps the error is {error:.3g} times the tolerance"
+        if counted > 0.5 * error:
+            text += f", most of it that of the step dt = {self.chains.scheme.dt:g}"
+        elif error > 1.0:
+            text += f"; it would take about {self.spent * error**2:.2g} steps"
+        else:
+            text += ", but the burn-in, the length or the tails of the run are not good enough to trust it"
+        return Verdict("budget", text)
