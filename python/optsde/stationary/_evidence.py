@@ -9,7 +9,6 @@ from statistics import NormalDist
 import numpy as np
 
 from optsde._arrays import FloatArray
-from optsde.diagnostics import _ess, _halves
 from optsde.stationary._blocks import ENOUGH, Blocks
 
 # Of one look at a stationary run, over all variables, means and variances.
@@ -19,6 +18,8 @@ HEAVY = 3.0
 _EXTREMES = 0.005
 # One group with more than this share of the scatter of a variance carries it alone.
 DOMINANT = 0.25
+# Lags that are summed, in integrated autocorrelation times.
+_WINDOW = 8.0
 # What both tests hold: differences are sought that are so many standard errors even at best.
 _SURE = 3.0
 
@@ -104,17 +105,38 @@ def steps_to_mix(values: FloatArray, steps: int, goal: FloatArray) -> float:
     return float(needed[sure].max())
 
 
+def _integrated(x: FloatArray) -> float:
+    """``1 + 2 Σ ρ`` of deviations (n, K) of many chains, over lags up to eight times the sum (Sokal's window).
+
+    The mean is known from all chains, so that correlations are unbiased and noise does not add up as it does in sums
+    up to the first negative term.
+    """
+    n = x.shape[1]
+    size = 1 << (2 * n - 1).bit_length()
+    spectrum = np.fft.rfft(x, n=size, axis=1)
+    power = np.square(spectrum.real).mean(axis=0) + np.square(spectrum.imag).mean(axis=0)
+    half = max(n // 2, 1)
+    covariance = np.fft.irfft(power, n=size)[:half] / (n - np.arange(half))
+    correlation = covariance / covariance[0]
+    sums = -1.0 + 2.0 * np.cumsum(correlation)
+    # What alternates ends when its size does.
+    enough = np.arange(half) >= _WINDOW * (-1.0 + 2.0 * np.cumsum(np.abs(correlation)))
+    last = int(enough.argmax()) if enough.any() else half - 1
+    return max(float(sums[last]), 1.0 / n)
+
+
 def autocorrelation_times(draws: FloatArray, stride: int) -> tuple[FloatArray, FloatArray]:
     """Integrated times (D,), in steps, of coordinates and of their squared deviations, from draws (K, n, D)."""
-    chains = np.moveaxis(draws, 0, 1)
     times = np.ones((2, draws.shape[2]))
     for i in range(draws.shape[2]):
-        x = np.ascontiguousarray(chains[..., i])
-        for row, y in enumerate((x, (x - x.mean()) ** 2)):
-            # Constants have no time; their squares underflow.
-            if np.ptp(y) > 0.0 and np.isfinite(y).all():
-                scaled = y / np.abs(y).max()
-                times[row, i] = stride * y.size / _ess(_halves(scaled))
+        x = draws[..., i].T
+        deviation = x - x.mean()
+        squares = deviation**2
+        for row, y in enumerate((deviation, squares - squares.mean())):
+            largest = np.abs(y).max()
+            # Constants have no time.
+            if largest > 0.0 and np.isfinite(largest):
+                times[row, i] = stride * _integrated(y / largest)
     return times[0], times[1]
 
 
