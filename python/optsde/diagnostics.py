@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from optsde._arrays import FloatArray, real_numbers
+from optsde._arrays import FloatArray, frozen, real_numbers
 
 __all__ = ["ess", "iact", "mcse", "rhat"]
 
@@ -58,9 +59,19 @@ def _normal_scores(x: FloatArray) -> FloatArray:
     _, inverse, counts = np.unique(x, return_inverse=True, return_counts=True)
     last = np.cumsum(counts)
     rank = last - (counts - 1) / 2.0
-    quantile = NormalDist().inv_cdf
-    scores = np.array([quantile(p) for p in ((rank - 0.375) / (x.size + 0.25)).tolist()])
+    scores = _untied_scores(x.size) if len(rank) == x.size else _quantiles(rank, x.size)
     return scores[inverse].reshape(x.shape)
+
+
+def _quantiles(rank: FloatArray, n: int) -> FloatArray:
+    quantile = NormalDist().inv_cdf
+    return np.array([quantile(p) for p in ((rank - 0.375) / (n + 0.25)).tolist()])
+
+
+@lru_cache(maxsize=4)
+def _untied_scores(n: int) -> FloatArray:
+    """Those of the ranks 1 to n, the same for all draws without ties."""
+    return frozen(_quantiles(np.arange(1.0, n + 1.0), n))
 
 
 def _rhat(x: FloatArray) -> float:

@@ -29,11 +29,17 @@ _LONG_IN_A_WELL = 64.0
 # What is left to the step's error of the tolerance, before the step is halved.
 _SHARE = 0.5
 _MOST_HALVINGS = 6
+# A step that was given leaves nothing to noise where its error is this part of the tolerance.
+_HOPELESS = 0.95
 _CHUNK_BYTES = 16 << 20
 _LONGEST_CHUNK = 1024
-_RANKED = 1 << 20
+_RANKED = 1 << 18
 _FEW_PATHS = 128
-_ENOUGH_FOR_TAILS = 4000
+_RESOLVING_DRAWS = 512
+# A variance that grows so much from the first to the last third of so many segments on end, up to this part of the
+# steps, is not going to stand still.
+_GROWTH, _GROWING, _PART = 1.4, 4, 0.125
+_ENOUGH_FOR_TAILS = 2000
 
 
 @dataclass(frozen=True)
@@ -67,8 +73,11 @@ class Search:
         self.store = Store(chains.n_paths, self.size)
         self.recent: list[FloatArray] = []
         self.begin = 0.0
-        self.passed = False
+        self.passed = self.long = False
         self.trouble = ""
+        # The longest autocorrelation time, in steps, and that of what is slowest to be known.
+        self.memory = 1.0, 1.0
+        self.halvings = self.growing = 0
 
     # --- running --------------------------------------------------------------------------------------------------
 
@@ -127,7 +136,7 @@ class Search:
     def rhat(self) -> FloatArray:
         """Split R-hat (D,) of the halves, each taken as one chain in the order of time; 1 for what is constant."""
         draws = self.store.draws
-        most = int(np.clip(_RANKED // self.size, 1 << 12, 1 << 16))
+        most = int(np.clip(_RANKED // self.size, 1 << 12, 1 << 15))
         draws = draws[:: max(1, math.ceil(draws[..., 0].size / most))]
         n = self.chains.n_paths // 2
         chains = np.stack([draws[:, k : 2 * n : 2].reshape(-1, self.size) for k in (0, 1)])
@@ -201,59 +210,70 @@ class Search:
         self.seen_fine = fine
         if joined and self.kept_fine is not None and fine is not None:
             self.seen_fine = self.kept_fine.joined(fine)
-        verdict = self._judge(segment)
-        if verdict is None and self.spent + self._next_length() > self.max_steps:
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            outcome = self._judge(segment)
+        if isinstance(outcome, Verdict):
+            return outcome
+        if self.spent + self.seen.n_blocks * self._next_steps(outcome) > self.max_steps:
             return self._out_of_steps()
-        return verdict
-
-    def _next_length(self) -> int:
-        assert self.seen is not None
-        return self.seen.n_blocks * self.block_steps
-
-    def _go_on(self, keep: bool) -> None:
-        """Keeps what was seen, or takes it for burn-in, and doubles the next segment."""
-        assert self.seen is not None
-        if keep:
-            self.kept, self.kept_fine = self.seen, self.seen_fine
-            self.block_steps = self.seen.steps
-        else:
-            self._discard()
-            self.block_steps = 2 * self.seen.steps
-
-    def _choose_stride(self, shortest: float) -> None:
-        wanted = max(1, int(shortest / _DRAWS_PER_TIME))
-        self.stride = min(1 << (wanted.bit_length() - 1), self.block_steps)
-
-    def _judge(self, segment: Blocks) -> Verdict | None:
-        assert self.seen is not None
-        values = evidence.observables(self.seen)
-        x, square = self.times()
-        longest = float(max(x.max(), square.max()))
-        shortest = float(min(x.min(), square.min()))
-        differ, moves = evidence.halves(values), evidence.drift(values)
-        rhat = self.rhat()
-        self.passed = not differ.significant and not moves.significant and bool(rhat.max() <= _RHAT)
-        long = self.seen.total >= _LONG * longest
-        if not self.passed:
-            self.trouble = self._what_is_wrong(values, differ, moves, rhat)
-            verdict = self._never_mixes(segment, values, differ)
-            if verdict is not None:
-                return verdict
-            # Nothing is wrong but that paths had no time to move: R-hat needs more, not less.
-            waiting = not differ.significant and not moves.significant
-            self._go_on(keep=waiting and self.begin > 0.0)
-        elif not long:
-            self._go_on(keep=True)
-        elif self.begin < _BURN_IN * longest * self.chains.scheme.dt:
-            self._go_on(keep=False)
-        else:
-            verdict = self._accurate(values, longest)
-            if verdict is not None:
-                return verdict
-        self._choose_stride(shortest)
+        self._go_on(outcome)
         return None
 
-    def _accurate(self, values: FloatArray, longest: float) -> Verdict | None:
+    def _next_steps(self, plan: str) -> int:
+        """Steps of the blocks of the next segment: what is kept doubles, what follows burn-in is longer than it."""
+        assert self.seen is not None
+        return self.seen.steps if plan == "keep" else 2 * self.seen.steps
+
+    def _go_on(self, plan: str) -> None:
+        """Keeps what was seen; or takes it for burn-in ("drop"), with a smaller step from now on ("refine")."""
+        assert self.seen is not None
+        self.block_steps = self._next_steps(plan)
+        longest, slowest = self.memory
+        if plan == "keep":
+            self.kept, self.kept_fine = self.seen, self.seen_fine
+        else:
+            if plan == "refine":
+                self.chains.refine(self.halvings)
+                steps = 2.0 ** math.ceil(math.log2(max(_FIRST_DRAWS, _BURN_IN * longest)))
+                self.block_steps = int(steps) << self.halvings
+                slowest *= 2.0**self.halvings
+            self._discard()
+        wanted = max(1, int(slowest / _DRAWS_PER_TIME))
+        self.stride = min(1 << (wanted.bit_length() - 1), self.block_steps)
+
+    def _judge(self, segment: Blocks) -> Verdict | str:
+        """The end, or what to do with what was seen: "keep", "drop" or "refine" the step."""
+        assert self.seen is not None
+        values = evidence.observables(self.seen)
+        if not np.isfinite(values).all():
+            return Verdict("not_stationary", f"paths grow without bound: squares overflow after {self.spent:,} steps")
+        x, square = self.times()
+        longest = float(max(x.max(), square.max()))
+        # Draws need no more than to follow what is slowest to be known: a variance has twice the error of a mean.
+        dim = self.dynamics.dim
+        self.memory = longest, float(max(x[:dim].max(), 2.0 * square[:dim].max()))
+        differ, moves = evidence.halves(values), evidence.drift(values)
+        # Ranks are dear, and needless where the run moves.
+        still = not differ.significant and not moves.significant
+        rhat = self.rhat() if still else np.full(self.size, np.nan)
+        self.passed = still and bool(rhat.max() <= _RHAT)
+        self.long = self.seen.total >= _LONG * longest
+        if not self.passed:
+            self.trouble = self._what_is_wrong(values, differ, moves, rhat)
+            # Where nothing is wrong but that paths had no time to move, R-hat needs more of them, not others.
+            return (
+                self._never_mixes(segment, values, differ)
+                or self._grows(values, moves)
+                or ("keep" if still and self.begin > 0.0 else "drop")
+            )
+        self.growing = 0
+        if not self.long:
+            return "keep"
+        if self.begin < _BURN_IN * longest * self.chains.scheme.dt:
+            return "drop"
+        return self._accurate(values, longest)
+
+    def _accurate(self, values: FloatArray, longest: float) -> Verdict | str:
         """What a stationary run is good for: the end, a smaller step, or more of it."""
         heavy = self._tails(longest)
         if heavy is not None:
@@ -261,23 +281,18 @@ class Search:
         scheme = self.chains.scheme
         error, _, sure = self.worst()
         if sure > _SHARE and scheme.free:
-            halvings = int(np.clip(math.ceil(math.log2(sure / _SHARE) / scheme.order), 1, _MOST_HALVINGS))
-            self.chains.refine(halvings)
-            steps = 2.0 ** math.ceil(math.log2(max(_FIRST_DRAWS, _BURN_IN * longest)))
-            self._discard()
-            self.block_steps = int(steps) << halvings
-            return None
+            self.halvings = int(np.clip(math.ceil(math.log2(sure / _SHARE) / scheme.order), 1, _MOST_HALVINGS))
+            return "refine"
         if error <= 1.0 and evidence.dominated(values).max() <= evidence.DOMINANT:
             return Verdict("converged", "the error is within the tolerance, halves and thirds of the run agree")
-        if sure > 0.95:
+        if sure > _HOPELESS:
             cure = "a smaller dt or extrapolate=True" if not self.extrapolate else "a smaller dt"
             return Verdict(
                 "budget",
                 f"the error of the step dt = {scheme.dt:g}, which was given, is {sure:.3g} times the tolerance "
                 f"or more; {cure} would do",
             )
-        self._go_on(keep=True)
-        return None
+        return "keep"
 
     def _what_is_wrong(
         self, values: FloatArray, differ: evidence.Difference, moves: evidence.Difference, rhat: FloatArray
@@ -317,6 +332,28 @@ class Search:
             f"would need {number} to meet, and {left:,} are left: there are wells that do not mix",
         )
 
+    def _grows(self, values: FloatArray, moves: evidence.Difference) -> Verdict | None:
+        """Whether a variance has grown for so long that it will not stop within the steps."""
+        third = len(values) // 3
+        early, late = (part[..., self.size :].mean(axis=(0, 1)) for part in (values[:third], values[-third:]))
+        z = moves.z[self.size :]
+        grows = np.flatnonzero((late > _GROWTH * early) & (z > 5.0))
+        self.growing = self.growing + 1 if len(grows) else 0
+        if self.growing < _GROWING or self.spent < _PART * self.max_steps:
+            return None
+        i = int(grows[z[grows].argmax()])
+        return Verdict(
+            "not_stationary",
+            f"{self._named(self.size + i)} has grown all along, in the last {self.seen_steps:,} of {self.spent:,} "
+            f"steps from {early[i]:.4g} to {late[i]:.4g}: nothing holds the paths",
+        )
+
+    @property
+    def seen_steps(self) -> int:
+        """Steps of the latest data."""
+        assert self.seen is not None
+        return self.seen.total
+
     def _tails(self, longest: float) -> Verdict | None:
         dim = self.dynamics.dim
         draws = self.samples(longest)[..., :dim].reshape(-1, dim)
@@ -333,8 +370,19 @@ class Search:
         )
 
     def _out_of_steps(self) -> Verdict:
+        longest, _ = self.memory
+        heavy = self._tails(longest)
+        if heavy is not None:
+            return heavy
         if not self.passed:
             return Verdict("not_stationary", f"after {self.spent:,} steps {self.trouble}")
+        assert self.seen is not None
+        if not self.long:
+            return Verdict(
+                "not_stationary",
+                f"after {self.spent:,} steps: paths remember about {longest:.3g} steps, and {self.seen.total:,} are "
+                f"too few of those to call a law stationary",
+            )
         error, counted, _ = self.worst()
         text = f"after {self.spent:,} steps the error is {error:.3g} times the tolerance"
         if counted > 0.5 * error:
@@ -342,5 +390,16 @@ class Search:
         elif error > 1.0:
             text += f"; it would take about {self.spent * error**2:.2g} steps"
         else:
-            text += ", but the burn-in, the length or the tails of the run are not good enough to trust it"
+            text += ", but the burn-in or the tails of the run are not good enough to trust it"
         return Verdict("budget", text)
+
+    def resolved_times(self) -> tuple[FloatArray, FloatArray]:
+        """Autocorrelation times (D,), in steps, of all paths; what moves faster than draws were made is drawn again."""
+        known = np.stack(self.times(paths=None))
+        stride = self.stride
+        while stride > 1 and (known < 2.0 * stride).any():
+            stride = max(1, stride // 16)
+            x, _ = self.chains.run(_RESOLVING_DRAWS, stride)
+            again = np.stack(evidence.autocorrelation_times(x, stride))
+            known = np.where(known < 32.0 * stride, again, known)
+        return known[0], known[1]

@@ -30,9 +30,17 @@ HEAT = (16.0, 4.0)
 _HEATED_STEPS = 4096
 # Scattered starts, where a dynamics cannot be heated: the pilot's standard deviations times the root of the heat.
 _PILOT_STEPS = 1024
-_CONVEX = (losses.Quadratic, losses.LinearRegression, losses.LogisticRegression, losses.SoftmaxRegression)
-# Losses whose list of minima is complete.
-_LISTED = (*_CONVEX, losses.DoubleWell, losses.Quartic, losses.StyblinskiTang, losses.MuellerBrown)
+# Losses that are convex, or whose list of minima is complete.
+_LISTED = (
+    losses.Quadratic,
+    losses.LinearRegression,
+    losses.LogisticRegression,
+    losses.SoftmaxRegression,
+    losses.DoubleWell,
+    losses.Quartic,
+    losses.StyblinskiTang,
+    losses.MuellerBrown,
+)
 
 
 @dataclass(frozen=True)
@@ -135,9 +143,8 @@ def _finite(rows: Rows) -> Rows | None:
     return {name: values[index] for name, values in rows.items()}
 
 
-def _elsewhere(dynamics: Dynamics, rows: Rows) -> FloatArray | None:
+def _elsewhere(minima: FloatArray | None, rows: Rows) -> FloatArray | None:
     """Known minima other than the one nearest to the start, (k, d); None where no other is known."""
-    minima = known_minima(dynamics._loss)
     if minima is None or len(minima) < 2:
         return None
     nearest = ((minima - rows["theta"].mean(axis=0)) ** 2).sum(axis=1).argmin()
@@ -149,7 +156,10 @@ def _scattered(dynamics: Dynamics, scheme: Scheme, rows: Rows, factor: float, ke
     after = _finite(_run(dynamics, scheme, rows, _PILOT_STEPS, key, threads)) or dict(rows)
     theta = after["theta"]
     normals = np.random.Generator(np.random.Philox(int(derived(key, 1)))).standard_normal(theta.shape)
-    return after | {"theta": theta + math.sqrt(factor) * theta.std(axis=0) * normals}
+    with np.errstate(over="ignore", invalid="ignore"):
+        scattered = theta + math.sqrt(factor) * theta.std(axis=0) * normals
+    # Where a run flies off, its own paths are dispersed enough.
+    return after | {"theta": scattered if np.isfinite(scattered).all() else theta}
 
 
 def starts(
@@ -157,14 +167,15 @@ def starts(
 ) -> Starts:
     """Rows of all paths: the even ones as asked; the odd ones at other minima, or heated by ``HEAT[heat]``."""
     loss = dynamics._loss
-    one_well = isinstance(loss, _CONVEX) or (loss is None and dynamics._linear)
-    listed = one_well or isinstance(loss, _LISTED)
+    minima = known_minima(loss)
+    listed = isinstance(loss, _LISTED) or (loss is None and dynamics._linear)
+    one_well = listed and (minima is None or len(minima) == 1)
     unknown = "other wells cannot be excluded"
     if not dispersed:
         shows = "there is one well only" if one_well else f"no path started elsewhere: {unknown}"
         return Starts(rows, "all paths started alike", shows, False)
     odd = {name: values[1::2] for name, values in rows.items()}
-    other = _elsewhere(dynamics, rows)
+    other = _elsewhere(minima, rows)
     if other is not None:
         count = len(odd["theta"])
         # Spread over the list, where it is longer than there are paths.

@@ -36,7 +36,7 @@ _PATHS = 512
 _PATHS_OF_MANY_VARIABLES = 256
 _MANY_VARIABLES = 64
 # Numbers that are drawn or updated where nobody says how many steps: some seconds; with Python's functions, fewer.
-_WORK = 4e9
+_WORK = 2e9
 _WORK_IN_PYTHON = 2e8
 _FEWEST_STEPS = 1 << 12
 _MOST_STEPS = 1 << 40
@@ -321,6 +321,7 @@ class _Driver:
             return verdict
         return Verdict(verdict.status, f"{verdict.reason}; {self.starts.how}: {self.starts.shows}")
 
+    @np.errstate(over="ignore", invalid="ignore", divide="ignore")
     def _result(self, verdict: Verdict, complete: bool) -> StationaryEnsemble:
         search, starting = self.search, self.starts
         assert search is not None
@@ -329,22 +330,19 @@ class _Driver:
         if search.seen is None:
             return self._nothing(verdict, complete)
         mean, cov = search.estimates()
-        tau, square = search.times(paths=None)
-        longest = float(max(tau.max(), 1.0))
-        draws = search.samples(longest)
+        draws = search.samples(max(search.memory[0], 1.0))
         most = max(1, _MOST_SAMPLES // chains.n_paths)
         samples = draws[-most:].reshape(-1, draws.shape[2])
         rhat = search.rhat()
+        final = {name: chains.rows.get(name) for name in dynamics.state}
+        tau, square = search.resolved_times() if complete and self.diverged is None else search.times()
         step, per_step = chains.scheme.dt, dynamics.time_per_step or chains.scheme.dt
         variables = []
-        final = {name: chains.rows.get(name) for name in dynamics.state}
         for v, name in enumerate(dynamics.state):
             part = slice(v * dim, (v + 1) * dim)
             hidden = np.zeros_like(mean.bias) if mean.removed else mean.bias
             hidden_cov = np.zeros_like(cov.bias) if cov.removed else cov.bias
             variance, noise = np.diagonal(cov.value[v]), mean.stderr[part]
-            with np.errstate(divide="ignore", invalid="ignore"):
-                ess = variance / noise**2
             last = final[name]
             variables.append(
                 StationaryVariable(
@@ -358,7 +356,7 @@ class _Driver:
                     cov_bias=hidden_cov[v],
                     cov_error=cov.error[v],
                     rhat=rhat[part],
-                    ess=ess,
+                    ess=variance / noise**2,
                     iact=tau[part] * step,
                     iact_steps=tau[part] * step / per_step,
                     square_iact=square[part] * step,
@@ -374,7 +372,7 @@ class _Driver:
         search, starting = self.search, self.starts
         assert search is not None
         assert starting is not None
-        chains, dim = search.chains, self.dynamics.dim
+        chains = search.chains
         ensemble = chains.last
         if self.observers and complete and len(samples):
             rows = {v.name: v.samples for v in variables}
@@ -383,7 +381,6 @@ class _Driver:
         assert ensemble is not None
         theta, *further = variables
         fields = {name: getattr(theta, name) for name in theta.__dataclass_fields__}
-        del dim
         return StationaryEnsemble(
             **fields,
             status=verdict.status,

@@ -165,7 +165,9 @@ class StationaryEnsemble(StationaryVariable):
         spread = [f"{with_error(v, e)}" for v, e in zip(self.var[:3], self.var_error[:3], strict=True)]
         more = ", …" if len(self.mean) > 3 else ""
         with np.errstate(divide="ignore", invalid="ignore"):
-            reached = max(np.nanmax(self.mean_error / std), np.nanmax(self.var_error / self.var))
+            # Of what does not vary there is nothing to ask.
+            ratios = np.concatenate([self.mean_error / std, self.var_error / self.var])[np.tile(self.var > 0.0, 2)]
+        reached = float(ratios.max(initial=0.0))
         fewest, longest = float(np.min(self.ess)), float(np.max(self.iact))
         steps = f"{self.n_steps:,} of dt = {self.dt:.6g} by {self.method}"
         paths = f"{self.n_paths:,}; {self.starts}"
