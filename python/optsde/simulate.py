@@ -27,7 +27,10 @@ from optsde.observers._list import observer_list
 
 _INCREMENTS = ("gaussian", "gaussian_f32", "two_point", "three_point")
 # Laws for expectations only, and the methods whose weak order they keep.
-_DISCRETE = {"two_point": ("euler_maruyama",), "three_point": ("euler_maruyama", "heun", "platen")}
+_DISCRETE = {
+    "two_point": ("euler_maruyama", "tamed_euler", "stratonovich_heun"),
+    "three_point": ("euler_maruyama", "tamed_euler", "stratonovich_heun", "heun", "platen", "dri1", "sra1", "sra3"),
+}
 _ON_DIVERGENCE = ("warn", "raise", "keep")
 _MOST_PATHS = (1 << 63) - 1
 MOST_THREADS = 1024

@@ -99,6 +99,14 @@ kernels! {
             up - down,
             (quarter * w).mul_add((up + down) + (b + b), half.mul_add(a + later, old)),
         );
+    /// `out += c_1 y_1 + c_2 y_2 + c_3 y_3`.
+    add_three, AddThree(y1, y2, y3; c1, c2, c3) |old, y1, y2, y3| c3.mul_add(y3, c2.mul_add(y2, c1.mul_add(y1, old)));
+    /// `out = x + c_1 y_1 + c_2 y_2`.
+    assign_add_two, AssignAddTwo(x, y1, y2; c1, c2) |_old, x, y1, y2| c2.mul_add(y2, c1.mul_add(y1, x));
+    /// `out += c_1 y_1 + c_2 y_2`.
+    add_two, AddTwo(y1, y2; c1, c2) |old, y1, y2| c2.mul_add(y2, c1.mul_add(y1, old));
+    /// `out += (c · y) · z`.
+    add_scaled_product, AddScaledProduct(y, z; c) |old, y, z| (c * y).mul_add(z, old);
     /// `out += (a_1 + 2 a_2 + 2 a_3 + a_4) · sixth`: the last line of the classical Runge–Kutta step.
     runge_kutta, RungeKutta(a1, a2, a3, a4; sixth, two)
         |old, a1, a2, a3, a4| sixth.mul_add(two.mul_add(a2 + a3, a1 + a4), old);

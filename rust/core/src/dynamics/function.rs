@@ -67,6 +67,11 @@ impl<T: Real> FunctionNoise<T> {
         self.jacobian.is_some() && self.kind != NoiseKind::DiagonalCoupled
     }
 
+    /// Which are those that the correction of Stratonovich's calculus needs.
+    fn knows_own_slopes(&self) -> bool {
+        self.jacobian.is_some() && self.kind == NoiseKind::DiagonalCoupled
+    }
+
     fn calls_python(&self) -> bool {
         self.factor.needs_calling_thread() || self.jacobian.as_ref().is_some_and(|j| j.needs_calling_thread())
     }
@@ -93,6 +98,9 @@ impl<T: Real> Noise<T> for FunctionNoise<T> {
     }
     fn has_jacobian(&self) -> bool {
         self.knows_derivatives()
+    }
+    fn has_own_slopes(&self) -> bool {
+        self.knows_own_slopes()
     }
     fn diagonal_milstein(&self, x: &[T], scale: T, b: &mut [T], bdb: &mut [T], span: Span) -> Result<()> {
         self.with_slope(0.0, x, scale, b, bdb, span)
@@ -142,6 +150,9 @@ impl<T: Real> Sde<T> for FunctionSde<T> {
     }
     fn has_jacobian(&self) -> bool {
         self.noise.as_ref().is_some_and(FunctionNoise::knows_derivatives)
+    }
+    fn has_own_slopes(&self) -> bool {
+        self.noise.as_ref().is_some_and(FunctionNoise::knows_own_slopes)
     }
     fn diagonal_milstein(&self, t: f64, x: &[T], b: &mut [T], bdb: &mut [T], span: Span) -> Result<()> {
         self.noise()?.with_slope(t, x, T::from_f64(1.0), b, bdb, span)

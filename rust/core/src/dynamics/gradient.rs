@@ -66,6 +66,9 @@ impl<T: Real> Sde<T> for GradientSde<T> {
     fn has_jacobian(&self) -> bool {
         self.noise.has_jacobian()
     }
+    fn has_own_slopes(&self) -> bool {
+        self.noise.has_own_slopes()
+    }
     fn diagonal_milstein(&self, _t: f64, x: &[T], b: &mut [T], bdb: &mut [T], span: Span) -> Result<()> {
         self.noise.diagonal_milstein(x, T::from_f64(self.noise_scale), b, bdb, span)
     }

@@ -67,7 +67,12 @@ pub trait Sde<T: Real>: Send + Sync {
     fn has_jacobian(&self) -> bool {
         false
     }
-    /// For kind `Diagonal`: `b_i` and `b_i ∂b_i/∂x_i`.
+    /// For kind `DiagonalCoupled`: whether the derivative of each deviation by its own coordinate is known, and
+    /// [`Sde::diagonal_milstein`] has it.
+    fn has_own_slopes(&self) -> bool {
+        false
+    }
+    /// For kind `Diagonal`, and `DiagonalCoupled` with [`Sde::has_own_slopes`]: `b_i` and `b_i ∂b_i/∂x_i`.
     fn diagonal_milstein(&self, _t: f64, _x: &[T], _b: &mut [T], _bdb: &mut [T], _span: Span) -> Result<()> {
         Err(Error::missing("the jacobian of the diffusion"))
     }

@@ -120,6 +120,9 @@ impl<T: Real> Sde<T> for ModifiedSgd<T> {
     fn has_jacobian(&self) -> bool {
         self.noise.model().has_jacobian()
     }
+    fn has_own_slopes(&self) -> bool {
+        self.noise.model().has_own_slopes()
+    }
     fn diagonal_milstein(&self, t: f64, x: &[T], b: &mut [T], bdb: &mut [T], span: Span) -> Result<()> {
         let c = self.noise.scale() * self.u(t);
         self.noise.model().diagonal_milstein(x, T::from_f64(c), b, bdb, span)?;

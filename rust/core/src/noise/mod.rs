@@ -56,7 +56,12 @@ pub trait Noise<T: Real>: Send + Sync {
     }
     /// Whether derivatives of the factor are known.
     fn has_jacobian(&self) -> bool;
-    /// For kind `Diagonal`: the standard deviations and, in `bdb`, `b_i ∂b_i/∂x_i` (both scaled: `bdb` by `scale²`).
+    /// For kind `DiagonalCoupled`: whether the derivative of each deviation by its own coordinate is known, and
+    /// [`Noise::diagonal_milstein`] has it.
+    fn has_own_slopes(&self) -> bool {
+        false
+    }
+    /// For kind `Diagonal`, and `DiagonalCoupled` with [`Noise::has_own_slopes`]: the standard deviations and, in `bdb`, `b_i ∂b_i/∂x_i` (both scaled: `bdb` by `scale²`).
     fn diagonal_milstein(&self, _x: &[T], _scale: T, _b: &mut [T], _bdb: &mut [T], _span: Span) -> Result<()> {
         Err(Error::missing("the jacobian of the noise"))
     }

@@ -77,10 +77,15 @@ impl<T: Real> EulerMaruyama<T> {
 
     /// Takes the step; what the parts then hold belongs to its start.
     pub(super) fn advance(&self, step: &Step<'_, T>, x: &mut [T], parts: &mut Parts<'_, T>) -> Result<()> {
+        self.sde.drift(step.t, x, parts.a, parts.work, step.span)?;
+        self.advance_by(step, x, parts)
+    }
+
+    /// Takes the step with the drift that the parts hold.
+    pub(super) fn advance_by(&self, step: &Step<'_, T>, x: &mut [T], parts: &mut Parts<'_, T>) -> Result<()> {
         let Step { t, h, dw, span, .. } = *step;
-        let Parts { a, work, b, factor } = parts;
+        let Parts { a, b, factor, .. } = parts;
         let c = h * self.sde.drift_scale();
-        self.sde.drift(t, x, a, work, span)?;
         match &self.diffusion {
             Diffusion::None => add_scaled(x, a, c),
             Diffusion::Deviations(s) => euler_constant(x, a, dw, c, s, span.width),

@@ -1,14 +1,23 @@
 //! Schemes turn an equation into a stepper: one file a scheme, and the table of what each can do.
 
+mod additive;
+mod dri1;
 mod euler_maruyama;
 mod heun;
 mod levy_euler;
 mod milstein;
 mod ornstein_uhlenbeck;
 mod platen;
+mod points;
 mod rk4;
+mod sra1;
+mod sra3;
+mod sriw1;
+mod stratonovich_heun;
 mod table;
+mod tamed_euler;
 
+pub use dri1::{AdditiveDri1, CoupledDri1, DiagonalDri1, GeneralDri1};
 pub use euler_maruyama::EulerMaruyama;
 pub use heun::Heun;
 pub use levy_euler::LevyEuler;
@@ -16,7 +25,12 @@ pub use milstein::{DiagonalMilstein, GeneralMilstein};
 pub use ornstein_uhlenbeck::ExactOrnsteinUhlenbeck;
 pub use platen::{CoupledPlaten, DiagonalPlaten, GeneralPlaten};
 pub use rk4::RungeKutta4;
+pub use sra1::Sra1;
+pub use sra3::Sra3;
+pub use sriw1::Sriw1;
+pub use stratonovich_heun::StratonovichHeun;
 pub use table::{METHODS, Method, find};
+pub use tamed_euler::TamedEuler;
 
 use crate::block::Span;
 use crate::dynamics::Sde;
@@ -154,6 +168,18 @@ pub fn stepper<T: Real>(name: &str, sde: Arc<dyn Sde<T>>, h: f64) -> Result<Arc<
             NoiseKind::DiagonalCoupled => Arc::new(CoupledPlaten::new(sde)),
             _ => Arc::new(GeneralPlaten::new(sde)),
         },
+        "dri1" => match kind {
+            NoiseKind::AdditiveDiagonal | NoiseKind::AdditiveFull => Arc::new(AdditiveDri1::new(sde)),
+            NoiseKind::Diagonal => Arc::new(DiagonalDri1::new(sde)),
+            NoiseKind::DiagonalCoupled => Arc::new(CoupledDri1::new(sde)),
+            _ => Arc::new(GeneralDri1::new(sde)),
+        },
+        "sra1" => Arc::new(Sra1::new(sde)?),
+        "sra3" => Arc::new(Sra3::new(sde)?),
+        "sriw1" => Arc::new(Sriw1::new(sde)?),
+        "stratonovich_heun" if kind.is_additive() => Arc::new(Heun::new(sde)),
+        "stratonovich_heun" => Arc::new(StratonovichHeun::new(sde)?),
+        "tamed_euler" => Arc::new(TamedEuler::new(sde)),
         "ornstein_uhlenbeck" => Arc::new(ExactOrnsteinUhlenbeck::new(sde.as_ref(), h)?),
         "euler_maruyama" => Arc::new(EulerMaruyama::new(sde)),
         "levy_euler" => Arc::new(LevyEuler::new(sde)?),

@@ -13,12 +13,12 @@
 //! Here each point `R_r±` or `U_r±` is made, evaluated and used up by itself: column `j` counts with the weight
 //! `ΔW_j/4 ± (ΔW_j ΔW_r + V_rj)/(4s)`, or `ΔW_r/4 ± (ΔW_r² - h)/(4s)`, and the columns at `X` with `(1 - m/2) ΔW_j`.
 
+use super::points::{CoupledCross, CoupledOwn, GeneralCross, GeneralOwn, Shift, SignOf, Signs, Weights};
 use super::{Draws, Step, Stepper};
 use crate::dynamics::Sde;
 use crate::elementwise::{add_scaled, at, platen_diagonal, put};
 use crate::error::Result;
 use crate::lanes::{Kernel, Number, Real, Simd, Vector, dispatch};
-use crate::rng::{SIGN_ROWS, SignRows, Tag, fill_sign_words, signed};
 use std::sync::Arc;
 
 /// Noise whose deviation `b_i` depends on `x_i` alone: the points of all coordinates are evaluated together.
@@ -94,39 +94,6 @@ impl<T: Real> Kernel for Points<'_, T> {
     }
 }
 
-/// The signs `V_rj` of a step: one bit for each pair of Wiener processes.
-struct Signs {
-    pairs: usize,
-}
-
-impl Signs {
-    fn of(m: usize) -> Self {
-        Self { pairs: m * m.saturating_sub(1) / 2 }
-    }
-    fn blocks(&self) -> usize {
-        self.pairs.div_ceil(32 * SIGN_ROWS)
-    }
-    fn rows(&self) -> usize {
-        SIGN_ROWS * self.blocks()
-    }
-    /// Draws the signs of the step into `words`; sign number `j (j - 1)/2 + r` is that of `V_rj`, r < j.
-    fn draw<'a, T: Real>(&self, step: &Step<'_, T>, words: &'a mut [T]) -> SignRows<'a, T> {
-        let (blocks, width) = (self.blocks() as u64, step.span.width);
-        if blocks > 0 {
-            fill_sign_words(step.at.stream(Tag::SIGNS), step.at.blocks(blocks), width, words);
-        }
-        SignRows { words, first: 0, scale: 1.0, width }
-    }
-}
-
-/// Where `V_rj / (4s)` is: words, the shift of its bit, and the magnitude with the sign of a bit that is not set.
-#[inline(always)]
-fn area_sign<T: Real>(signs: &SignRows<'_, T>, r: usize, j: usize, magnitude: f64) -> (*const T, u32, f64) {
-    let (low, high) = (r.min(j), r.max(j));
-    let (words, shift) = signs.locate(high * (high - 1) / 2 + low);
-    (words, shift, if r < j { magnitude } else { -magnitude })
-}
-
 /// The coefficients of a step, common to the kernels below.
 #[derive(Clone, Copy)]
 struct Constants {
@@ -134,16 +101,18 @@ struct Constants {
     c: f64,
     h: f64,
     root: f64,
-    /// `1/(4s)`.
-    over: f64,
     /// `1 - m/2`: what remains of the columns at `X`.
     rest: f64,
 }
 
 impl Constants {
+    /// The weights of the noise at `R` and `U`.
+    fn weights(&self) -> Weights {
+        Weights { linear: 0.25, over: 0.25 / self.root, h: self.h }
+    }
     fn of<T: Real>(sde: &dyn Sde<T>, h: f64) -> Self {
         let root = h.sqrt();
-        Self { c: h * sde.drift_scale(), h, root, over: 0.25 / root, rest: 1.0 - 0.5 * sde.n_wiener() as f64 }
+        Self { c: h * sde.drift_scale(), h, root, rest: 1.0 - 0.5 * sde.n_wiener() as f64 }
     }
 }
 
@@ -156,7 +125,7 @@ pub struct CoupledPlaten<T: Real> {
 impl<T: Real> CoupledPlaten<T> {
     /// Integrates `sde`, of a diagonal kind.
     pub fn new(sde: Arc<dyn Sde<T>>) -> Self {
-        Self { signs: Signs::of(sde.dim()), sde }
+        Self { signs: Signs::new(SignOf::Pair, sde.dim()), sde }
     }
 }
 
@@ -197,7 +166,13 @@ impl<T: Real> Stepper<T> for CoupledPlaten<T> {
             self.sde.diagonal(t + h, moved, down, span)?;
             moved[row.clone()].copy_from_slice(saved);
             let (up_r, down_r) = (&up[row.clone()], &down[row.clone()]);
-            dispatch(CoupledOwn { w: &dw[row.clone()], up: up_r, down: down_r, sum: &mut sum[row.clone()], k });
+            dispatch(CoupledOwn {
+                w: &dw[row.clone()],
+                up: up_r,
+                down: down_r,
+                sum: &mut sum[row.clone()],
+                k: k.weights(),
+            });
             if d > 1 {
                 saved.copy_from_slice(&x[row.clone()]);
                 add_scaled(&mut x[row.clone()], &b[row.clone()], k.root);
@@ -205,7 +180,7 @@ impl<T: Real> Stepper<T> for CoupledPlaten<T> {
                 add_scaled(&mut x[row.clone()], &b[row.clone()], -2.0 * k.root);
                 self.sde.diagonal(t, x, down, span)?;
                 x[row].copy_from_slice(saved);
-                dispatch(CoupledCross { dw, up, down, sum, signs, r, width, k });
+                dispatch(CoupledCross { dw, up, down, sum, signs, r, width, k: k.weights() });
             }
         }
         x.copy_from_slice(sum);
@@ -243,63 +218,6 @@ impl<T: Real> Kernel for CoupledStart<'_, T> {
     }
 }
 
-/// What `R_r±` add to their own row.
-struct CoupledOwn<'a, T> {
-    w: &'a [T],
-    up: &'a [T],
-    down: &'a [T],
-    sum: &'a mut [T],
-    k: Constants,
-}
-
-impl<T: Real> Kernel for CoupledOwn<'_, T> {
-    type Output = ();
-    #[inline(always)]
-    fn run<S: Simd>(self) {
-        let Self { w, up, down, sum, k } = self;
-        let (quarter, over, h) = (<T::V<S>>::constant(0.25), <T::V<S>>::constant(k.over), <T::V<S>>::constant(k.h));
-        for p in (0..sum.len()).step_by(<T::V<S> as Vector>::LANES) {
-            let (w, up, down) = (at::<T::V<S>>(w, p), at::<T::V<S>>(up, p), at::<T::V<S>>(down, p));
-            let even = (quarter * w).mul_add(up + down, at(sum, p));
-            put(sum, p, (over * w.mul_add(w, -h)).mul_add(up - down, even));
-        }
-    }
-}
-
-/// What `U_r±` add to the other rows.
-struct CoupledCross<'a, T> {
-    dw: &'a [T],
-    up: &'a [T],
-    down: &'a [T],
-    sum: &'a mut [T],
-    signs: SignRows<'a, T>,
-    r: usize,
-    width: usize,
-    k: Constants,
-}
-
-impl<T: Real> Kernel for CoupledCross<'_, T> {
-    type Output = ();
-    #[inline(always)]
-    fn run<S: Simd>(self) {
-        let Self { dw, up, down, sum, signs, r, width, k } = self;
-        let (quarter, over) = (<T::V<S>>::constant(0.25), <T::V<S>>::constant(k.over));
-        for j in (0..dw.len() / width).filter(|j| *j != r) {
-            let (words, shift, magnitude) = area_sign(&signs, r, j, k.over * k.h);
-            let magnitude = <T::V<S>>::constant(magnitude);
-            for p in (0..width).step_by(<T::V<S> as Vector>::LANES) {
-                let q = j * width + p;
-                let (w, w_r) = (at::<T::V<S>>(dw, q), at::<T::V<S>>(dw, r * width + p));
-                let (up, down) = (at::<T::V<S>>(up, q), at::<T::V<S>>(down, q));
-                let even = (quarter * w).mul_add(up + down, at(sum, q));
-                // SAFETY: the words of a step hold all of its pairs, in rows of `width` lanes.
-                let area = unsafe { signed(words.add(p), shift, magnitude) };
-                put(sum, q, (over * w).mul_add(w_r, area).mul_add(up - down, even));
-            }
-        }
-    }
-}
-
 /// Noise of any structure: two or four evaluations of the whole factor for each Wiener process.
 pub struct GeneralPlaten<T: Real> {
     sde: Arc<dyn Sde<T>>,
@@ -309,7 +227,7 @@ pub struct GeneralPlaten<T: Real> {
 impl<T: Real> GeneralPlaten<T> {
     /// Integrates `sde`.
     pub fn new(sde: Arc<dyn Sde<T>>) -> Self {
-        Self { signs: Signs::of(sde.n_wiener()), sde }
+        Self { signs: Signs::new(SignOf::Pair, sde.n_wiener()), sde }
     }
 }
 
@@ -346,12 +264,12 @@ impl<T: Real> Stepper<T> for GeneralPlaten<T> {
             for side in [1.0, -1.0] {
                 dispatch(Shift { from: moved, b, point, root: side * k.root, r, m, width });
                 self.sde.factor(t + h, point, f, span)?;
-                dispatch(GeneralOwn { dw, f, sum, r, m, width, side, k });
+                dispatch(GeneralOwn { dw, f, sum, r, m, width, side, k: k.weights() });
             }
             for side in [1.0, -1.0].into_iter().filter(|_| m > 1) {
                 dispatch(Shift { from: x, b, point, root: side * k.root, r, m, width });
                 self.sde.factor(t, point, f, span)?;
-                dispatch(GeneralCross { dw, f, sum, signs, r, m, width, side, k });
+                dispatch(GeneralCross { dw, f, sum, signs, r, m, width, side, k: k.weights() });
             }
         }
         x.copy_from_slice(sum);
@@ -392,122 +310,6 @@ impl<T: Real> Kernel for GeneralStart<'_, T> {
                 put(moved, begin + p, c.mul_add(a, x));
                 put(y, begin + p, c.mul_add(a, x) + noise);
                 put(sum, begin + p, rest.mul_add(noise, half_c.mul_add(a, x)));
-            }
-        }
-    }
-}
-
-/// The point one deviation `root b^r` away.
-struct Shift<'a, T> {
-    from: &'a [T],
-    b: &'a [T],
-    point: &'a mut [T],
-    root: f64,
-    r: usize,
-    m: usize,
-    width: usize,
-}
-
-impl<T: Real> Kernel for Shift<'_, T> {
-    type Output = ();
-    #[inline(always)]
-    fn run<S: Simd>(self) {
-        let Self { from, b, point, root, r, m, width } = self;
-        let root = <T::V<S>>::constant(root);
-        for i in 0..from.len() / width {
-            let begin = i * width;
-            for p in (0..width).step_by(<T::V<S> as Vector>::LANES) {
-                put(point, begin + p, root.mul_add(at(b, (i * m + r) * width + p), at(from, begin + p)));
-            }
-        }
-    }
-}
-
-/// What `R_r` of one side adds: column `r` of its factor.
-struct GeneralOwn<'a, T> {
-    dw: &'a [T],
-    f: &'a [T],
-    sum: &'a mut [T],
-    r: usize,
-    m: usize,
-    width: usize,
-    side: f64,
-    k: Constants,
-}
-
-impl<T: Real> Kernel for GeneralOwn<'_, T> {
-    type Output = ();
-    #[inline(always)]
-    fn run<S: Simd>(self) {
-        let Self { dw, f, sum, r, m, width, side, k } = self;
-        let d = sum.len() / width;
-        let (quarter, over, h) =
-            (<T::V<S>>::constant(0.25), <T::V<S>>::constant(side * k.over), <T::V<S>>::constant(k.h));
-        for p in (0..width).step_by(<T::V<S> as Vector>::LANES) {
-            let w = at::<T::V<S>>(dw, r * width + p);
-            let weight = over.mul_add(w.mul_add(w, -h), quarter * w);
-            for i in 0..d {
-                let begin = i * width;
-                let column = at::<T::V<S>>(f, (i * m + r) * width + p);
-                put(sum, begin + p, column.mul_add(weight, at(sum, begin + p)));
-            }
-        }
-    }
-}
-
-/// What `U_r` of one side adds: every column of its factor but `r`.
-struct GeneralCross<'a, T> {
-    dw: &'a [T],
-    f: &'a [T],
-    sum: &'a mut [T],
-    signs: SignRows<'a, T>,
-    r: usize,
-    m: usize,
-    width: usize,
-    side: f64,
-    k: Constants,
-}
-
-impl<T: Real> GeneralCross<'_, T> {
-    /// Adds `N` of the columns, the `first` and those after it in the list that leaves `r` out.
-    #[inline(always)]
-    fn add<S: Simd, const N: usize>(&mut self, first: usize) {
-        let Self { r, m, width, side, k, .. } = *self;
-        let d = self.sum.len() / width;
-        let (quarter, over) = (<T::V<S>>::constant(0.25), <T::V<S>>::constant(side * k.over));
-        let columns: [usize; N] = std::array::from_fn(|i| first + i + usize::from(first + i >= r));
-        let signs = columns.map(|j| area_sign(&self.signs, r, j, side * k.over * k.h));
-        for p in (0..width).step_by(<T::V<S> as Vector>::LANES) {
-            let w_r = at::<T::V<S>>(self.dw, r * width + p);
-            let mut weights = [quarter; N];
-            for ((weight, j), (words, shift, magnitude)) in weights.iter_mut().zip(columns).zip(signs) {
-                // SAFETY: the words of a step hold all of its pairs, in rows of `width` lanes.
-                let area = unsafe { signed(words.add(p), shift, <T::V<S>>::constant(magnitude)) };
-                *weight = over.mul_add(w_r, quarter).mul_add(at(self.dw, j * width + p), area);
-            }
-            for i in 0..d {
-                let begin = i * width;
-                let mut sum = at::<T::V<S>>(self.sum, begin + p);
-                for (weight, j) in weights.into_iter().zip(columns) {
-                    sum = at::<T::V<S>>(self.f, (i * m + j) * width + p).mul_add(weight, sum);
-                }
-                put(self.sum, begin + p, sum);
-            }
-        }
-    }
-}
-
-impl<T: Real> Kernel for GeneralCross<'_, T> {
-    type Output = ();
-    #[inline(always)]
-    fn run<S: Simd>(mut self) {
-        let columns = self.m - 1;
-        for first in (0..columns).step_by(4) {
-            match columns - first {
-                1 => self.add::<S, 1>(first),
-                2 => self.add::<S, 2>(first),
-                3 => self.add::<S, 3>(first),
-                _ => self.add::<S, 4>(first),
             }
         }
     }
