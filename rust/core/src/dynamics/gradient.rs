@@ -35,6 +35,15 @@ impl<T: Real> GradientSde<T> {
         let constant = noise.constant().map(|factor| factor.scaled(noise_scale));
         Self { loss, noise, mobility, noise_scale, constant, quadratic }
     }
+
+    /// The equation with a bowl for the loss.
+    fn linear_in(&self, bowl: &Quadratic<f64>) -> Option<Linear> {
+        let (h, factor) = (bowl.matrix(), self.constant.clone()?);
+        let m = |i: usize| self.mobility.as_ref().map_or(1.0, |m| m[i]);
+        let rate = Matrix::from_fn(h.rows(), h.cols(), |i, j| m(i) * h[(i, j)]);
+        let mean = bowl.center().map_or_else(|| vec![0.0; h.rows()], <[f64]>::to_vec);
+        Some(Linear { rate, mean, factor })
+    }
 }
 
 impl<T: Real> Sde<T> for GradientSde<T> {
@@ -98,12 +107,10 @@ impl<T: Real> Sde<T> for GradientSde<T> {
         self.loss.euler(steps, x, span)
     }
     fn linear(&self) -> Option<Linear> {
-        let (quadratic, factor) = (self.quadratic.as_ref()?, self.constant.clone()?);
-        let h = quadratic.matrix();
-        let m = |i: usize| self.mobility.as_ref().map_or(1.0, |m| m[i]);
-        let rate = Matrix::from_fn(h.rows(), h.cols(), |i, j| m(i) * h[(i, j)]);
-        let mean = quadratic.center().map_or_else(|| vec![0.0; h.rows()], <[f64]>::to_vec);
-        Some(Linear { rate, mean, factor })
+        self.linear_in(self.quadratic.as_ref()?)
+    }
+    fn linear_part(&self) -> Option<Linear> {
+        self.linear().or_else(|| self.linear_in(&self.loss.bowl()?))
     }
     fn needs_calling_thread(&self) -> bool {
         self.loss.needs_calling_thread() || self.noise.needs_calling_thread()

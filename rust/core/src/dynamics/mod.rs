@@ -126,6 +126,11 @@ pub trait Sde<T: Real>: Send + Sync {
     fn linear(&self) -> Option<Linear> {
         None
     }
+    /// A linear equation with this noise whose drift has the stiff part of this one's, for schemes that take it exactly
+    /// and the rest of the drift by itself.
+    fn linear_part(&self) -> Option<Linear> {
+        self.linear()
+    }
     /// Whether it calls Python, and so must run on the calling thread.
     fn needs_calling_thread(&self) -> bool {
         false

@@ -83,6 +83,33 @@ impl<T: Real> MomentumSde<T> {
             scale_rows(rows, relative, per * width);
         }
     }
+
+    /// The equation with a bowl for the loss, without decay.
+    fn linear_in(&self, bowl: &Quadratic<f64>) -> Option<Linear> {
+        let constant = self.noise.model().constant()?;
+        let Friction::Constant(mu) = self.friction else { return None };
+        if !self.rates.is_constant() {
+            return None;
+        }
+        let (h, d) = (bowl.matrix(), self.loss.dim());
+        let half = if self.second { 0.5 * self.eps } else { 0.0 };
+        let sign = if self.nesterov { -half } else { half };
+        let scaled = |i: usize, j: usize| self.rates.of(i) * h[(i, j)];
+        let unit = |i: usize, j: usize| if i == j { 1.0 } else { 0.0 };
+        let rate = Matrix::from_fn(2 * d, 2 * d, |i, j| match (i < d, j < d) {
+            (true, true) => half * scaled(i, j),
+            (true, false) => (half * mu - 1.0) * unit(i, j - d),
+            (false, true) => (1.0 + half * mu) * scaled(i - d, j),
+            (false, false) => mu * (1.0 + half * mu) * unit(i, j) - sign * scaled(i - d, j - d),
+        });
+        let mut mean = bowl.center().map_or_else(|| vec![0.0; d], <[f64]>::to_vec);
+        mean.resize(2 * d, 0.0);
+        let m = self.n_wiener();
+        let entry = |i: usize, j: usize| {
+            if i < d { 0.0 } else { self.noise.scale() * self.rates.of(i - d) * constant.entry(i - d, j) }
+        };
+        Some(Linear { rate, mean, factor: Factor::Lower(Matrix::from_fn(2 * d, m, entry)) })
+    }
 }
 
 impl<T: Real> Sde<T> for MomentumSde<T> {
@@ -154,29 +181,10 @@ impl<T: Real> Sde<T> for MomentumSde<T> {
         Ok(())
     }
     fn linear(&self) -> Option<Linear> {
-        let (quadratic, constant) = (self.quadratic.as_ref()?, self.noise.model().constant()?);
-        let Friction::Constant(mu) = self.friction else { return None };
-        if !self.rates.is_constant() || self.decay != 0.0 {
-            return None;
-        }
-        let (h, d) = (quadratic.matrix(), self.loss.dim());
-        let half = if self.second { 0.5 * self.eps } else { 0.0 };
-        let sign = if self.nesterov { -half } else { half };
-        let scaled = |i: usize, j: usize| self.rates.of(i) * h[(i, j)];
-        let unit = |i: usize, j: usize| if i == j { 1.0 } else { 0.0 };
-        let rate = Matrix::from_fn(2 * d, 2 * d, |i, j| match (i < d, j < d) {
-            (true, true) => half * scaled(i, j),
-            (true, false) => (half * mu - 1.0) * unit(i, j - d),
-            (false, true) => (1.0 + half * mu) * scaled(i - d, j),
-            (false, false) => mu * (1.0 + half * mu) * unit(i, j) - sign * scaled(i - d, j - d),
-        });
-        let mut mean = quadratic.center().map_or_else(|| vec![0.0; d], <[f64]>::to_vec);
-        mean.resize(2 * d, 0.0);
-        let m = self.n_wiener();
-        let entry = |i: usize, j: usize| {
-            if i < d { 0.0 } else { self.noise.scale() * self.rates.of(i - d) * constant.entry(i - d, j) }
-        };
-        Some(Linear { rate, mean, factor: Factor::Lower(Matrix::from_fn(2 * d, m, entry)) })
+        if self.decay == 0.0 { self.linear_in(self.quadratic.as_ref()?) } else { None }
+    }
+    fn linear_part(&self) -> Option<Linear> {
+        self.linear().or_else(|| self.linear_in(&self.loss.bowl()?))
     }
     fn needs_calling_thread(&self) -> bool {
         self.loss.needs_calling_thread() || self.noise.model().needs_calling_thread()

@@ -58,6 +58,18 @@ impl<T: Real> ModifiedSgd<T> {
     fn u(&self, t: f64) -> f64 {
         self.rates.at(t).0
     }
+
+    /// The equation with a bowl for the loss, without decay.
+    fn linear_in(&self, bowl: &Quadratic<f64>) -> Option<Linear> {
+        let (h, factor) = (bowl.matrix(), self.constant.clone()?);
+        let d = h.rows();
+        let scaled = Matrix::from_fn(d, d, |i, j| self.rates.of(i) * h[(i, j)]);
+        let square = scaled.times(&scaled);
+        let half = self.curved.unwrap_or(0.0);
+        let rate = Matrix::from_fn(d, d, |i, j| scaled[(i, j)] + half * square[(i, j)]);
+        let mean = bowl.center().map_or_else(|| vec![0.0; d], <[f64]>::to_vec);
+        Some(Linear { rate, mean, factor })
+    }
 }
 
 impl<T: Real> Sde<T> for ModifiedSgd<T> {
@@ -151,18 +163,10 @@ impl<T: Real> Sde<T> for ModifiedSgd<T> {
         Ok(())
     }
     fn linear(&self) -> Option<Linear> {
-        let (quadratic, factor) = (self.quadratic.as_ref()?, self.constant.clone()?);
-        if self.decay != 0.0 {
-            return None;
-        }
-        let h = quadratic.matrix();
-        let d = h.rows();
-        let scaled = Matrix::from_fn(d, d, |i, j| self.rates.of(i) * h[(i, j)]);
-        let square = scaled.times(&scaled);
-        let half = self.curved.unwrap_or(0.0);
-        let rate = Matrix::from_fn(d, d, |i, j| scaled[(i, j)] + half * square[(i, j)]);
-        let mean = quadratic.center().map_or_else(|| vec![0.0; d], <[f64]>::to_vec);
-        Some(Linear { rate, mean, factor })
+        if self.decay == 0.0 { self.linear_in(self.quadratic.as_ref()?) } else { None }
+    }
+    fn linear_part(&self) -> Option<Linear> {
+        self.linear().or_else(|| self.linear_in(&self.loss.bowl()?))
     }
     fn needs_calling_thread(&self) -> bool {
         self.loss.needs_calling_thread() || self.noise.model().needs_calling_thread()

@@ -1,6 +1,6 @@
 //! The double well: in every coordinate two minima, at ±1, and a barrier between them.
 
-use super::{Formula, dimension, finite};
+use super::{Formula, Quadratic, dimension, finite};
 use crate::error::Result;
 use crate::lanes::Number;
 
@@ -21,6 +21,11 @@ impl DoubleWell {
 impl Formula for DoubleWell {
     fn dim(&self) -> usize {
         self.dim
+    }
+
+    fn bowl(&self) -> Option<Quadratic<f64>> {
+        // Curved as the minima are.
+        Quadratic::diagonal(vec![8.0 * self.height; self.dim], None).ok()
     }
 
     #[inline(always)]

@@ -1,7 +1,7 @@
 //! Losses in closed form: the formula is written once, and runs on points, on lanes of paths and on dual numbers.
 
-use super::Loss;
 use super::euler::{EulerSteps, Separable, euler};
+use super::{Loss, Quadratic};
 use crate::block::Span;
 use crate::error::Result;
 use crate::lanes::{Dual, Kernel, Number, Real, Simd, Vector, dispatch};
@@ -15,6 +15,10 @@ pub trait Formula: Send + Sync {
     fn dim(&self) -> usize;
     /// The loss at the point with the components `x(i)`.
     fn value<N: Number>(&self, x: &impl Fn(usize) -> N) -> N;
+    /// See [`Loss::bowl`].
+    fn bowl(&self) -> Option<Quadratic<f64>> {
+        None
+    }
     /// The gradient at the point with the components `x(i)`: component `i` is given to `out(i, _)`.
     fn grad<N: Number>(&self, x: &impl Fn(usize) -> N, out: &mut impl FnMut(usize, N));
 }
@@ -38,6 +42,10 @@ impl<T: Real, F: Formula> Loss<T> for F {
         span.check(out, rows, "out")?;
         dispatch(Grad { formula: self, x: Rows::new(x, rows, span), out: RowsMut::new(out, rows, span), n: span.n });
         Ok(())
+    }
+
+    fn bowl(&self) -> Option<Quadratic<f64>> {
+        Formula::bowl(self)
     }
 
     fn has_euler(&self) -> bool {

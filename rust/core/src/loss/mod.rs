@@ -80,6 +80,12 @@ pub trait Loss<T: Real>: Send + Sync {
         false
     }
 
+    /// A bowl that has the stiff part of the loss, where it has one that deserves the name: the quadratic part, or one
+    /// curved as the minima are. What it leaves of the gradient is for the user of it to add.
+    fn bowl(&self) -> Option<Quadratic<f64>> {
+        None
+    }
+
     /// Whether it has [`Loss::euler`].
     fn has_euler(&self) -> bool {
         false

@@ -131,6 +131,15 @@ impl<T: Real> Loss<T> for Quadratic<T> {
         }
     }
 
+    fn bowl(&self) -> Option<Quadratic<f64>> {
+        let cast = |v: &Vec<T>| v.iter().map(|x| x.to_f64()).collect::<Vec<f64>>();
+        let curvature = match &self.curvature {
+            Curvature::Diagonal(h) => Curvature::Diagonal(cast(h)),
+            Curvature::Full(h) => Curvature::Full(h.cast()),
+        };
+        Some(Quadratic { curvature, center: self.center.as_ref().map(cast) })
+    }
+
     fn is_quadratic(&self) -> bool {
         true
     }

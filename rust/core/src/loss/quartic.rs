@@ -1,6 +1,6 @@
 //! The quartic oscillator: one well in every coordinate, steeper than a parabola.
 
-use super::{Formula, dimension, finite};
+use super::{Formula, Quadratic, dimension, finite};
 use crate::error::Result;
 use crate::lanes::Number;
 
@@ -22,6 +22,11 @@ impl Quartic {
 impl Formula for Quartic {
     fn dim(&self) -> usize {
         self.dim
+    }
+
+    fn bowl(&self) -> Option<Quadratic<f64>> {
+        // Curved as the minima are: at 0, or at ±sqrt(-b/a) beside a barrier.
+        Quadratic::diagonal(vec![if self.b < 0.0 { -2.0 * self.b } else { self.b }; self.dim], None).ok()
     }
 
     #[inline(always)]

@@ -1,6 +1,6 @@
 //! Rastrigin's function: a parabola with a regular lattice of wells.
 
-use super::{Formula, dimension};
+use super::{Formula, Quadratic, dimension};
 use crate::error::Result;
 use crate::lanes::Number;
 use std::f64::consts::TAU;
@@ -21,6 +21,11 @@ impl Rastrigin {
 impl Formula for Rastrigin {
     fn dim(&self) -> usize {
         self.dim
+    }
+
+    fn bowl(&self) -> Option<Quadratic<f64>> {
+        // The parabola under the lattice.
+        Quadratic::diagonal(vec![2.0; self.dim], None).ok()
     }
 
     #[inline(always)]

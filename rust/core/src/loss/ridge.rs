@@ -1,10 +1,11 @@
 //! A loss with an L2 penalty on the parameters: what optimizers call weight decay.
 
-use super::Loss;
+use super::{Loss, Quadratic};
 use crate::block::Span;
 use crate::elementwise::add_scaled;
 use crate::error::Result;
 use crate::lanes::Real;
+use crate::linalg::Matrix;
 use std::sync::Arc;
 
 /// `f(x) + (decay / 2) |x|²`.
@@ -40,6 +41,17 @@ impl<T: Real> Loss<T> for Ridge<T> {
         self.loss.hess_vec(x, v, out, span)?;
         add_scaled(&mut out[..self.dim() * span.width], v, self.decay);
         Ok(())
+    }
+    fn bowl(&self) -> Option<Quadratic<f64>> {
+        // About the center of the loss's own bowl, where it has one: what is left of the gradient is constant.
+        let penalty = vec![self.decay; self.dim()];
+        match self.loss.bowl() {
+            Some(own) => {
+                let h = own.matrix().plus(1.0, &Matrix::of_diagonal(&penalty));
+                Quadratic::full(&h, own.center().map(<[f64]>::to_vec)).ok()
+            }
+            None => Quadratic::diagonal(penalty, None).ok(),
+        }
     }
     fn needs_calling_thread(&self) -> bool {
         self.loss.needs_calling_thread()

@@ -3,6 +3,7 @@
 mod additive;
 mod dri1;
 mod euler_maruyama;
+mod exponential_splitting;
 mod heun;
 mod levy_euler;
 mod milstein;
@@ -19,6 +20,7 @@ mod tamed_euler;
 
 pub use dri1::{AdditiveDri1, CoupledDri1, DiagonalDri1, GeneralDri1};
 pub use euler_maruyama::EulerMaruyama;
+pub use exponential_splitting::ExponentialSplitting;
 pub use heun::Heun;
 pub use levy_euler::LevyEuler;
 pub use milstein::{DiagonalMilstein, GeneralMilstein};
@@ -179,6 +181,7 @@ pub fn stepper<T: Real>(name: &str, sde: Arc<dyn Sde<T>>, h: f64) -> Result<Arc<
         "sriw1" => Arc::new(Sriw1::new(sde)?),
         "stratonovich_heun" if kind.is_additive() => Arc::new(Heun::new(sde)),
         "stratonovich_heun" => Arc::new(StratonovichHeun::new(sde)?),
+        "exponential_splitting" => Arc::new(ExponentialSplitting::new(sde, h)?),
         "tamed_euler" => Arc::new(TamedEuler::new(sde)),
         "ornstein_uhlenbeck" => Arc::new(ExactOrnsteinUhlenbeck::new(sde.as_ref(), h)?),
         "euler_maruyama" => Arc::new(EulerMaruyama::new(sde)),

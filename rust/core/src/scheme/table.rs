@@ -131,6 +131,16 @@ pub const METHODS: &[Method] = &[
         source: "Ruemelin 1982; Kloeden & Platen 1992, section 11.1",
     },
     Method {
+        name: "exponential_splitting",
+        strong: Some(1.0),
+        weak: Some(2.0),
+        stationary: Some(2.0),
+        calculus: "ito",
+        noise_kinds: &[AdditiveDiagonal, AdditiveFull],
+        normals_per_step: "m + 2d",
+        source: "Strang 1968; exact part: Van Loan 1978",
+    },
+    Method {
         name: "tamed_euler",
         strong: Some(0.5),
         weak: Some(1.0),

@@ -13,7 +13,7 @@ mod tests;
 pub use floor::MinibatchFloor;
 pub use link::{Cells, Identity, Link, Logistic, Softmax};
 
-use super::{DataLoss, Loss};
+use super::{DataLoss, Loss, Quadratic};
 use crate::block::Span;
 use crate::buffer::Buffer;
 use crate::elementwise::{add_scaled, add_scaled_square, scale};
@@ -155,6 +155,9 @@ impl<L: Link, T: Real> Loss<T> for LinearLoss<L, T> {
         self.sum(x, &Sum::Hessian(v), out, span)?;
         self.finish(v, out, span.width);
         Ok(())
+    }
+    fn bowl(&self) -> Option<Quadratic<f64>> {
+        if self.l2 == 0.0 { None } else { Quadratic::diagonal(vec![self.l2; self.dim()], None).ok() }
     }
 }
 
