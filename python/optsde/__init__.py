@@ -19,6 +19,7 @@ from optsde.problem import Problem
 from optsde.sde import SDE
 from optsde.simulate import simulate
 from optsde.stationary import StationaryEnsemble, stationary
+from optsde.underdamped_langevin import UnderdampedLangevin
 from optsde.weak_order import WeakOrder, weak_order
 
 __all__ = [
@@ -50,6 +51,7 @@ __all__ = [
     "RMSprop",
     "SignSGD",
     "StationaryEnsemble",
+    "UnderdampedLangevin",
     "WeakOrder",
     "__version__",
     "compare",

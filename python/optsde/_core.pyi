@@ -71,6 +71,7 @@ class MethodRow(TypedDict):
     stationary: float | None
     calculus: str
     noise_kinds: tuple[str, ...]
+    needs: str
     normals_per_step: str
     source: str
 
@@ -81,6 +82,7 @@ def info() -> dict[str, Any]:
 def default_threads() -> int:
     """Threads by OPTSDE_NUM_THREADS, else by the process's CPU affinity and quota."""
 
+def check_method(name: str, dynamics: dict[str, Any]) -> None: ...
 def dynamics_n_wiener(dynamics: dict[str, Any]) -> int: ...
 def dynamics_noise_kind(dynamics: dict[str, Any]) -> str: ...
 def loss_value(loss: dict[str, Any], x: NDArray[np.float64]) -> NDArray[np.float64]:

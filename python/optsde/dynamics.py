@@ -160,6 +160,11 @@ class Dynamics(Description):
         return 1
 
     @property
+    def _splits(self) -> bool:
+        """Whether splittings of underdamped Langevin dynamics are the natural methods of weak order 2."""
+        return False
+
+    @property
     def _linear(self) -> bool:
         """Whether the drift is linear and the noise constant, so that exact steps exist."""
         return False

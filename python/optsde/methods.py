@@ -21,6 +21,8 @@ class Method:
         ``"ito"``, ``"stratonovich"``, or ``"none"`` for methods without noise.
     noise_kinds : tuple of str
         Those it accepts.
+    needs : str
+        What else it needs of an equation; empty where it is nothing.
     normals_per_step : str
         How many normal numbers a step takes, in terms of the number m of Wiener processes.
     source : str
@@ -33,6 +35,7 @@ class Method:
     stationary: float | None
     calculus: str
     noise_kinds: tuple[str, ...]
+    needs: str
     normals_per_step: str
     source: str
 
@@ -53,17 +56,17 @@ class MethodTable(Mapping[str, Method]):
         return len(self._methods)
 
     def __repr__(self) -> str:
-        header = ("method", "strong", "weak", "stationary", "calculus", "normals", "noise kinds", "source")
+        header = ("method", "strong", "weak", "stationary", "calculus", "normals", "noise kinds", "needs", "source")
         rows: list[tuple[str, ...]] = [header]
         for m in self._methods.values():
             orders = ("-" if order is None else f"{order:g}" for order in (m.strong, m.weak, m.stationary))
-            rows.append((m.name, *orders, m.calculus, m.normals_per_step, ", ".join(m.noise_kinds), m.source))
+            rows.append((m.name, *orders, m.calculus, m.normals_per_step, ", ".join(m.noise_kinds), m.needs, m.source))
         widths = [max(len(row[k]) for row in rows) for k in range(len(header))]
         lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
         return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])
 
     def accepting(self, noise_kind: str) -> list[str]:
-        """Names of the methods that take a kind of noise."""
+        """Names of the methods that take a kind of noise, what else they need aside."""
         return [name for name, method in self._methods.items() if noise_kind in method.noise_kinds]
 
 

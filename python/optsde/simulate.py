@@ -65,6 +65,8 @@ def _default_method(dynamics: Dynamics, kind: str) -> str:
     """Of weak order 2 for a model of order 2, else Euler-Maruyama."""
     if dynamics._weak_order < 2:
         return "euler_maruyama"
+    if dynamics._splits:
+        return "baoab"
     if kind.startswith("additive"):
         return "heun"
     count = 0 if kind.startswith("diagonal") else _core.dynamics_n_wiener(dynamics._spec())
@@ -91,13 +93,7 @@ def _chosen_method(dynamics: Dynamics, method: Any) -> str:
         fixed = {"none": "rk4", "levy": "levy_euler"}
         return fixed.get(kind) or _default_method(dynamics, kind)
     name = _one_of("method", method, list(table))
-    if kind not in table[name].noise_kinds:
-        raise ValueError(
-            f"method: {name} does not take noise of kind {kind!r}; these do: {', '.join(table.accepting(kind))}"
-        )
-    if name == "ornstein_uhlenbeck" and not dynamics._linear:
-        others = [other for other in table.accepting(kind) if other != name]
-        raise ValueError(f"method: {name} needs a linear drift and constant noise; these do not: {', '.join(others)}")
+    _core.check_method(name, dynamics._spec())
     weak = table[name].weak
     if weak is not None and weak < dynamics._weak_order:
         model = f"its model of order {dynamics._weak_order}"
@@ -190,9 +186,9 @@ def simulate(
         At most one of them: the time step, which must divide t1 - t0, or steps per optimizer step; 8 substeps by
         default.
     method : str, optional
-        See :func:`optsde.methods`; by default ``rk4`` without noise, ``levy_euler`` for stable noise, ``heun`` or
-        ``platen`` for models of order 2 (with a warning not for more than 32 Wiener processes, as of minibatches), else
-        ``euler_maruyama``.
+        See :func:`optsde.methods`; by default ``rk4`` without noise, ``levy_euler`` for stable noise, ``baoab`` for
+        ``UnderdampedLangevin``, ``heun`` or ``platen`` for models of order 2 (with a warning not for more than 32
+        Wiener processes, as of minibatches), else ``euler_maruyama``.
     wiener_dt : float, optional
         The grid on which the Wiener path is drawn: dt or an integer fraction of it. Runs with one wiener_dt and
         different dt

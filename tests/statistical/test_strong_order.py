@@ -255,8 +255,13 @@ def expected_order(method, kind):
     return max(declared, least, BETTER.get((method, kind), 0.0))
 
 
-# Methods that have an order of paths: that of Lévy-driven equations has none.
-STRONG = {name: method for name, method in optsde.methods().items() if method.strong is not None}
+# Methods that have an order of paths: that of Lévy-driven equations has none. Those for Langevin's equations alone are
+# in test_langevin.py.
+STRONG = {
+    name: method
+    for name, method in optsde.methods().items()
+    if method.strong is not None and (not method.needs or np.isinf(method.strong))
+}
 PAIRS = [
     (name, kind, index)
     for name, method in STRONG.items()

@@ -169,6 +169,39 @@ impl<T: Real> Kernel for AddScaledRows<'_, T> {
     }
 }
 
+/// `out_i = own_i · out_i + Σ_k c_k,i · y_k,i`, with constants for each row; terms are added up before they meet `out`.
+pub fn combine_rows<T: Real, const K: usize>(out: &mut [T], own: &[f64], terms: [(&[T], &[f64]); K], width: usize) {
+    assert!(out.len() == own.len() * width);
+    assert!(terms.iter().all(|(y, c)| y.len() >= out.len() && c.len() == own.len()));
+    dispatch(CombineRows { out, own, terms, width });
+}
+
+struct CombineRows<'a, T, const K: usize> {
+    out: &'a mut [T],
+    own: &'a [f64],
+    terms: [(&'a [T], &'a [f64]); K],
+    width: usize,
+}
+
+impl<T: Real, const K: usize> Kernel for CombineRows<'_, T, K> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self) {
+        let Self { out, own, terms, width } = self;
+        for (i, row) in out.chunks_exact_mut(width).enumerate() {
+            let own = <T::V<S>>::constant(own[i]);
+            let c: [T::V<S>; K] = std::array::from_fn(|k| <T::V<S>>::constant(terms[k].1[i]));
+            each::<T::V<S>>(row, |p, old| {
+                let mut sum = <T::V<S>>::constant(0.0);
+                for k in 0..K {
+                    sum = c[k].mul_add(at(terms[k].0, i * width + p), sum);
+                }
+                own.mul_add(old, sum)
+            });
+        }
+    }
+}
+
 /// Multiplies each row by its own constant.
 pub fn scale_rows<T: Real>(rows: &mut [T], constants: &[f64], width: usize) {
     for (row, c) in rows.chunks_exact_mut(width).zip(constants) {

@@ -4,7 +4,9 @@ use crate::callback::{PythonFunction, Shared};
 use crate::errors::to_python;
 use crate::{heavy_tails, minibatch};
 use numpy::{PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn};
-use optsde_core::dynamics::{FunctionNoise, FunctionSde, GradientFlow, GradientSde, Linear, LinearSde, Sde};
+use optsde_core::dynamics::{
+    FunctionNoise, FunctionSde, GradientFlow, GradientSde, Linear, LinearSde, Sde, UnderdampedLangevin,
+};
 use optsde_core::error::Error;
 use optsde_core::function::{BlockFunction, Compiled};
 use optsde_core::linalg::Matrix;
@@ -303,6 +305,20 @@ pub fn sde<T: RunElement>(dict: &Bound<'_, PyDict>) -> PyResult<Arc<dyn Sde<T>>>
             };
             let mobility = mobility.iter().any(|m| *m != 1.0).then_some(mobility);
             Arc::new(GradientSde::new(loss, noise, 1.0, mobility, quadratic(builtin(&of)?)))
+        }
+        "underdamped_langevin" => {
+            let of: Bound<'_, PyDict> = entry(dict, "loss")?;
+            let (mass, friction) = (vector(dict, "mass")?, vector(dict, "friction")?);
+            let temperature: f64 = entry(dict, "temperature")?;
+            let pairs = || friction.iter().zip(&mass);
+            let deviations = pairs().map(|(g, m)| (2.0 * g * temperature).sqrt() / m);
+            Arc::new(UnderdampedLangevin {
+                loss: loss::<T>(&of)?,
+                inverse_mass: mass.iter().map(|m| 1.0 / m).collect(),
+                friction: pairs().map(|(g, m)| g / m).collect(),
+                deviations: if temperature == 0.0 { Vec::new() } else { deviations.collect() },
+                quadratic: quadratic(builtin(&of)?),
+            })
         }
         "ornstein_uhlenbeck" => {
             let (shape, a) = array(dict, "a")?;

@@ -78,6 +78,7 @@ pub fn methods(py: Python<'_>) -> PyResult<Bound<'_, PyList>> {
         row.set_item("stationary", method.stationary)?;
         row.set_item("calculus", method.calculus)?;
         row.set_item("noise_kinds", PyTuple::new(py, method.noise_kinds.iter().map(|kind| kind.name()))?)?;
+        row.set_item("needs", method.needs().words())?;
         row.set_item("normals_per_step", method.normals_per_step)?;
         row.set_item("source", method.source)?;
         list.append(row)?;

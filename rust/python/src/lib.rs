@@ -23,8 +23,8 @@ mod _core {
     use super::info::{default_threads, info, methods};
     #[pymodule_export]
     use super::points::{
-        drift, dynamics_n_wiener, dynamics_noise_kind, loss_example_grads, loss_grad, loss_hessian, loss_third,
-        loss_value, noise_factor,
+        check_method, drift, dynamics_n_wiener, dynamics_noise_kind, loss_example_grads, loss_grad, loss_hessian,
+        loss_third, loss_value, noise_factor,
     };
     #[pymodule_export]
     use super::simulate::simulate;

@@ -115,6 +115,13 @@ pub fn dynamics_noise_kind(dynamics: &Bound<'_, PyDict>) -> PyResult<&'static st
     Ok(sde::<f64>(dynamics)?.kind().name())
 }
 
+/// Refuses a method that does not take an equation.
+#[pyfunction]
+pub fn check_method(name: &str, dynamics: &Bound<'_, PyDict>) -> PyResult<()> {
+    let sde = sde::<f64>(dynamics)?;
+    optsde_core::scheme::find(name).and_then(|method| method.check(sde.as_ref())).map_err(to_python)
+}
+
 /// Wiener processes of an equation.
 #[pyfunction]
 pub fn dynamics_n_wiener(dynamics: &Bound<'_, PyDict>) -> PyResult<usize> {

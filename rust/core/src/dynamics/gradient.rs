@@ -112,6 +112,9 @@ impl<T: Real> Sde<T> for GradientSde<T> {
     fn linear_part(&self) -> Option<Linear> {
         self.linear().or_else(|| self.linear_in(&self.loss.bowl()?))
     }
+    fn mobility(&self) -> Option<Vec<f64>> {
+        Some(self.mobility.clone().unwrap_or_else(|| vec![1.0; self.loss.dim()]))
+    }
     fn needs_calling_thread(&self) -> bool {
         self.loss.needs_calling_thread() || self.noise.needs_calling_thread()
     }

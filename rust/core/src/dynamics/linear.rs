@@ -59,4 +59,8 @@ impl<T: Real> Sde<T> for LinearSde<T> {
     fn linear(&self) -> Option<Linear> {
         Some(self.linear.clone())
     }
+    fn mobility(&self) -> Option<Vec<f64>> {
+        let rate = &self.linear.rate;
+        (*rate == rate.transposed()).then(|| vec![1.0; self.linear.mean.len()])
+    }
 }

@@ -8,6 +8,7 @@ mod linear;
 mod momentum;
 mod sgd;
 mod sign;
+mod underdamped;
 
 pub use adaptive::{Adaptive, AdaptiveModel, Order, Ordering, Regime, Rule};
 pub use flow::GradientFlow;
@@ -17,6 +18,7 @@ pub use linear::{Linear, LinearSde};
 pub use momentum::{Friction, MomentumSde};
 pub use sgd::ModifiedSgd;
 pub use sign::{SignRegime, SignSde};
+pub use underdamped::{Underdamped, UnderdampedLangevin};
 
 use crate::block::Span;
 use crate::error::{Error, Result};
@@ -130,6 +132,14 @@ pub trait Sde<T: Real>: Send + Sync {
     /// and the rest of the drift by itself.
     fn linear_part(&self) -> Option<Linear> {
         self.linear()
+    }
+    /// The mobility `M` of a drift `-M ∇f`, whatever `f` is.
+    fn mobility(&self) -> Option<Vec<f64>> {
+        None
+    }
+    /// Its parts, where it is an equation of underdamped Langevin dynamics.
+    fn underdamped(&self) -> Option<Underdamped<T>> {
+        None
     }
     /// Whether it calls Python, and so must run on the calling thread.
     fn needs_calling_thread(&self) -> bool {

@@ -1,6 +1,6 @@
 //! The stochastic modified equations of momentum: heavy ball and Nesterov, of order 1 and 2 (Li, Tai, E 2019).
 
-use super::{Linear, Sde};
+use super::{Linear, Sde, Underdamped};
 use crate::block::Span;
 use crate::elementwise::{add_scaled, scale, scale_rows};
 use crate::error::Result;
@@ -185,6 +185,21 @@ impl<T: Real> Sde<T> for MomentumSde<T> {
     }
     fn linear_part(&self) -> Option<Linear> {
         self.linear().or_else(|| self.linear_in(&self.loss.bowl()?))
+    }
+    fn underdamped(&self) -> Option<Underdamped<T>> {
+        let (Friction::Constant(mu), Some(constant)) = (self.friction, self.noise.model().constant()) else {
+            return None;
+        };
+        if !self.rates.is_constant() || self.decay != 0.0 || self.second {
+            return None;
+        }
+        let relative: Vec<f64> = (0..self.loss.dim()).map(|i| self.rates.of(i)).collect();
+        Some(Underdamped {
+            loss: self.loss.clone(),
+            factor: constant.scaled(self.noise.scale()).scaled_rows(&relative),
+            inverse_mass: relative,
+            friction: vec![mu; self.loss.dim()],
+        })
     }
     fn needs_calling_thread(&self) -> bool {
         self.loss.needs_calling_thread() || self.noise.model().needs_calling_thread()

@@ -168,6 +168,10 @@ impl<T: Real> Sde<T> for ModifiedSgd<T> {
     fn linear_part(&self) -> Option<Linear> {
         self.linear().or_else(|| self.linear_in(&self.loss.bowl()?))
     }
+    fn mobility(&self) -> Option<Vec<f64>> {
+        // Decay is the gradient of λ |x|²/2, and the term of order 2, R H R ∇f, is R times that of ∇f·R∇f/2.
+        self.rates.is_constant().then(|| (0..self.loss.dim()).map(|i| self.rates.of(i)).collect())
+    }
     fn needs_calling_thread(&self) -> bool {
         self.loss.needs_calling_thread() || self.noise.model().needs_calling_thread()
     }

@@ -101,6 +101,7 @@ impl<'a, T: Element> Worker<'a, T> {
         let scratch = &mut self.scratch[..plan.stepper.scratch_rows() * span.width];
         plan.initial.fill(plan.key, first, span, x)?;
         self.touches = 0;
+        plan.stepper.begin(x, scratch, span)?;
         self.noise.start_block(first, span.width);
         if record {
             for recorder in &mut self.recorders {

@@ -1,12 +1,16 @@
 //! Schemes turn an equation into a stepper: one file a scheme, and the table of what each can do.
 
 mod additive;
+mod baoab;
 mod dri1;
 mod euler_maruyama;
 mod exponential_splitting;
+mod free_motion;
 mod heun;
+mod leimkuhler_matthews;
 mod levy_euler;
 mod milstein;
+mod obabo;
 mod ornstein_uhlenbeck;
 mod platen;
 mod points;
@@ -17,13 +21,18 @@ mod sriw1;
 mod stratonovich_heun;
 mod table;
 mod tamed_euler;
+mod ubu;
+mod underdamped;
 
+pub use baoab::Baoab;
 pub use dri1::{AdditiveDri1, CoupledDri1, DiagonalDri1, GeneralDri1};
 pub use euler_maruyama::EulerMaruyama;
 pub use exponential_splitting::ExponentialSplitting;
 pub use heun::Heun;
+pub use leimkuhler_matthews::LeimkuhlerMatthews;
 pub use levy_euler::LevyEuler;
 pub use milstein::{DiagonalMilstein, GeneralMilstein};
+pub use obabo::Obabo;
 pub use ornstein_uhlenbeck::ExactOrnsteinUhlenbeck;
 pub use platen::{CoupledPlaten, DiagonalPlaten, GeneralPlaten};
 pub use rk4::RungeKutta4;
@@ -31,8 +40,9 @@ pub use sra1::Sra1;
 pub use sra3::Sra3;
 pub use sriw1::Sriw1;
 pub use stratonovich_heun::StratonovichHeun;
-pub use table::{METHODS, Method, find};
+pub use table::{METHODS, Method, Needs, find};
 pub use tamed_euler::TamedEuler;
+pub use ubu::Ubu;
 
 use crate::block::Span;
 use crate::dynamics::Sde;
@@ -135,6 +145,11 @@ pub trait Stepper<T: Real>: Send + Sync {
     fn draws(&self) -> Draws;
     /// Rows of scratch memory it wants.
     fn scratch_rows(&self) -> usize;
+    /// Prepares what its steps leave in the scratch for the steps after: called with a block's first state, whose steps
+    /// then get the scratch as the one before left it.
+    fn begin(&self, _x: &[T], _scratch: &mut [T], _span: Span) -> Result<()> {
+        Ok(())
+    }
     /// Advances `x`, `dim` rows, by one step.
     fn step(&self, step: &Step<'_, T>, x: &mut [T], scratch: &mut [T]) -> Result<()>;
     /// Whether [`Stepper::leap`] can take many steps at once.
@@ -155,7 +170,7 @@ pub trait Stepper<T: Real>: Send + Sync {
 /// The stepper of a named scheme for an equation, with step `h`.
 pub fn stepper<T: Real>(name: &str, sde: Arc<dyn Sde<T>>, h: f64) -> Result<Arc<dyn Stepper<T>>> {
     let kind = sde.kind();
-    find(name)?.check(kind)?;
+    find(name)?.check(sde.as_ref())?;
     Ok(match name {
         "rk4" => Arc::new(RungeKutta4::new(sde)),
         "milstein" => match kind {
@@ -185,6 +200,10 @@ pub fn stepper<T: Real>(name: &str, sde: Arc<dyn Sde<T>>, h: f64) -> Result<Arc<
         "tamed_euler" => Arc::new(TamedEuler::new(sde)),
         "ornstein_uhlenbeck" => Arc::new(ExactOrnsteinUhlenbeck::new(sde.as_ref(), h)?),
         "euler_maruyama" => Arc::new(EulerMaruyama::new(sde)),
+        "leimkuhler_matthews" => Arc::new(LeimkuhlerMatthews::new(sde)),
+        "baoab" => Arc::new(Baoab::new(sde.as_ref(), h)?),
+        "obabo" => Arc::new(Obabo::new(sde.as_ref(), h)?),
+        "ubu" => Arc::new(Ubu::new(sde.as_ref(), h)?),
         "levy_euler" => Arc::new(LevyEuler::new(sde)?),
         _ => return Err(Error::invalid("method", format!("{name:?} has no stepper"))),
     })

@@ -21,13 +21,7 @@ pub struct ExactOrnsteinUhlenbeck<T: Real> {
 impl<T: Real> ExactOrnsteinUhlenbeck<T> {
     /// Steps of length `h` of `sde`, which must be linear.
     pub fn new(sde: &dyn Sde<T>, h: f64) -> Result<Self> {
-        let linear = sde.linear().ok_or_else(|| {
-            Error::invalid(
-                "method",
-                "ornstein_uhlenbeck needs a linear drift and additive noise, and this drift is not linear; \
-                 euler_maruyama takes any drift",
-            )
-        })?;
+        let linear = sde.linear().ok_or_else(|| Error::missing("a linear drift with constant noise"))?;
         let factor = linear.factor.dense();
         let exact = ou_step(&linear.rate, &factor.congruence(&Matrix::identity(factor.cols())), h)?;
         let parts = [&exact.phi, &exact.integral, &exact.cov, &exact.residual_cov];

@@ -1,7 +1,10 @@
 //! What each scheme can do, as data: the public table of methods, and the source of the convergence tests.
 
+use crate::dynamics::Sde;
 use crate::error::{Error, Result};
-use crate::noise::NoiseKind;
+use crate::lanes::Real;
+use crate::linalg::Matrix;
+use crate::noise::{Factor, NoiseKind};
 
 /// A scheme's row.
 #[derive(Clone, Copy, Debug)]
@@ -161,6 +164,46 @@ pub const METHODS: &[Method] = &[
         source: "exact; Van Loan 1978",
     },
     Method {
+        name: "leimkuhler_matthews",
+        strong: Some(0.5),
+        weak: Some(1.0),
+        stationary: Some(2.0),
+        calculus: "ito",
+        noise_kinds: &[AdditiveDiagonal, AdditiveFull],
+        normals_per_step: "m",
+        source: "Leimkuhler & Matthews 2013; Leimkuhler, Matthews & Tretyakov 2014",
+    },
+    Method {
+        name: "baoab",
+        strong: Some(1.0),
+        weak: Some(2.0),
+        stationary: Some(2.0),
+        calculus: "ito",
+        noise_kinds: &[AdditiveFull],
+        normals_per_step: "m",
+        source: "Leimkuhler & Matthews 2013",
+    },
+    Method {
+        name: "obabo",
+        strong: Some(1.0),
+        weak: Some(2.0),
+        stationary: Some(2.0),
+        calculus: "ito",
+        noise_kinds: &[AdditiveFull],
+        normals_per_step: "2m",
+        source: "Bussi & Parrinello 2007; Leimkuhler & Matthews 2013",
+    },
+    Method {
+        name: "ubu",
+        strong: Some(2.0),
+        weak: Some(2.0),
+        stationary: Some(2.0),
+        calculus: "ito",
+        noise_kinds: &[AdditiveFull],
+        normals_per_step: "4m",
+        source: "Zapatero 2017; Sanz-Serna & Zygalakis 2021",
+    },
+    Method {
         name: "levy_euler",
         strong: None,
         weak: None,
@@ -180,16 +223,88 @@ pub fn find(name: &str) -> Result<&'static Method> {
     })
 }
 
+/// What a scheme needs of an equation beside its kind of noise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Needs {
+    /// Nothing.
+    Nothing,
+    /// A linear drift.
+    Linear,
+    /// A drift `-M ∇f`, and noise of covariance proportional to `M`.
+    Reversible,
+    /// An equation of underdamped Langevin dynamics.
+    Underdamped,
+}
+
+impl Needs {
+    /// In words; empty where it is nothing.
+    pub fn words(self) -> &'static str {
+        match self {
+            Needs::Nothing => "",
+            Needs::Linear => "a linear drift and constant noise",
+            Needs::Reversible => "a drift -M grad f with constant noise of covariance proportional to M",
+            Needs::Underdamped => "underdamped Langevin dynamics: constant friction and constant noise on a velocity",
+        }
+    }
+
+    fn are_met<T: Real>(self, sde: &dyn Sde<T>) -> bool {
+        match self {
+            Needs::Nothing => true,
+            Needs::Linear => sde.linear().is_some(),
+            Needs::Reversible => is_reversible(sde),
+            Needs::Underdamped => sde.underdamped().is_some(),
+        }
+    }
+}
+
+/// Whether the noise of a gradient drift has a covariance proportional to its mobility.
+fn is_reversible<T: Real>(sde: &dyn Sde<T>) -> bool {
+    let (Some(mobility), Some(factor)) = (sde.mobility(), sde.constant()) else { return false };
+    let rate = factor.variance(0) / mobility[0];
+    let near = |a: f64, b: f64| (a - b).abs() <= PROPORTIONAL * b;
+    if !mobility.iter().enumerate().all(|(i, m)| near(factor.variance(i), rate * m)) {
+        return false;
+    }
+    match factor {
+        Factor::Diagonal(_) => true,
+        Factor::Lower(lower) => {
+            let cov = lower.congruence(&Matrix::identity(lower.cols()));
+            let pairs = (0..cov.rows()).flat_map(|i| (0..i).map(move |j| (i, j)));
+            pairs.into_iter().all(|(i, j)| cov[(i, j)].abs() <= PROPORTIONAL * (cov[(i, i)] * cov[(j, j)]).sqrt())
+        }
+    }
+}
+
+/// How far from proportional rounding may leave a covariance.
+const PROPORTIONAL: f64 = 1e-10;
+
 impl Method {
-    /// Refuses a noise kind that the scheme does not take, naming the schemes that would.
-    pub fn check(&self, kind: NoiseKind) -> Result<()> {
-        if self.noise_kinds.contains(&kind) {
+    /// What it needs of an equation beside its kind of noise.
+    pub fn needs(&self) -> Needs {
+        match self.name {
+            "ornstein_uhlenbeck" => Needs::Linear,
+            "leimkuhler_matthews" => Needs::Reversible,
+            "baoab" | "obabo" | "ubu" => Needs::Underdamped,
+            _ => Needs::Nothing,
+        }
+    }
+
+    /// Refuses an equation that the scheme does not take, naming the schemes that would.
+    pub fn check<T: Real>(&self, sde: &dyn Sde<T>) -> Result<()> {
+        let (kind, needs) = (sde.kind(), self.needs());
+        let fits = |method: &Method| method.noise_kinds.contains(&kind) && method.needs().are_met(sde);
+        if fits(self) {
             return Ok(());
         }
-        let able: Vec<_> = METHODS.iter().filter(|m| m.noise_kinds.contains(&kind)).map(|m| m.name).collect();
+        let able: Vec<_> = METHODS.iter().filter(|method| fits(method)).map(|method| method.name).collect();
+        let (name, able) = (self.name, able.join(", "));
         Err(Error::invalid(
             "method",
-            format!("{} does not take noise of kind {:?}; these do: {}", self.name, kind.name(), able.join(", ")),
+            if needs == Needs::Nothing || !self.noise_kinds.contains(&kind) && needs.are_met(sde) {
+                format!("{name} does not take noise of kind '{}'; these do: {able}", kind.name())
+            } else {
+                format!("{name} needs {}; these do not: {able}", needs.words())
+            },
         ))
     }
 }

@@ -1,6 +1,8 @@
 //! The time loop allocates nothing: a run of many steps makes as many allocations as a run of few.
 
-use optsde_core::dynamics::{Adaptive, AdaptiveModel, GradientFlow, GradientSde, Order, Regime, Rule, Sde};
+use optsde_core::dynamics::{
+    Adaptive, AdaptiveModel, Friction, GradientFlow, GradientSde, MomentumSde, Order, Regime, Rule, Sde,
+};
 use optsde_core::ensemble::{Control, Initial, Plan, Start, run};
 use optsde_core::error::{Error, Result};
 use optsde_core::linalg::Matrix;
@@ -9,7 +11,8 @@ use optsde_core::loss::{
     SoftmaxRegression,
 };
 use optsde_core::noise::{
-    AffineDiagonal, Factor, Gaussian, GaussianInputs, LabelNoise, LossScaled, Minibatch, Noise, Stable, Zero,
+    AffineDiagonal, Factor, Gaussian, GaussianInputs, GradientNoise, LabelNoise, LossScaled, Minibatch, Noise, Stable,
+    Zero,
 };
 use optsde_core::observe::{Moments, Observer, Snapshots};
 use optsde_core::optimizer::{
@@ -17,7 +20,7 @@ use optsde_core::optimizer::{
     StudentGradient,
 };
 use optsde_core::rates::{Rates, Schedule};
-use optsde_core::scheme::{METHODS, Stepper, stepper};
+use optsde_core::scheme::{METHODS, Needs, Stepper, stepper};
 use optsde_core::wiener::{Element, Grid, Increments};
 use std::sync::Arc;
 
@@ -88,6 +91,21 @@ fn equations<T: Element>() -> Result<Vec<Arc<dyn Sde<T>>>> {
                 }
             }
             list.push(Arc::new(GradientSde::new(loss.clone(), noise, -0.1, None, quadratic.clone())));
+        }
+        let isotropic = Arc::new(Gaussian(Factor::of_variances(&[1.0; 2])));
+        list.push(Arc::new(GradientSde::new(loss.clone(), isotropic, -0.1, None, None)));
+        for factor in [Factor::of_covariance(&matrix)?, Factor::of_variances(&[1.0, 2.0])] {
+            list.push(Arc::new(MomentumSde {
+                loss: loss.clone(),
+                noise: GradientNoise::new(Arc::new(Gaussian(factor)), -0.1),
+                rates: Rates::new(None, Schedule::Constant, 0.1)?,
+                eps: 0.1,
+                friction: Friction::Constant(1.0),
+                nesterov: false,
+                decay: 0.0,
+                second: false,
+                quadratic: None,
+            }));
         }
     }
     for data in data_losses::<T>()? {
@@ -198,8 +216,8 @@ fn no_allocation_per_step<T: Element>() -> Result<()> {
     }
     for sde in equations::<T>()? {
         for method in METHODS.iter().filter(|m| m.noise_kinds.contains(&sde.kind())) {
-            if method.name == "ornstein_uhlenbeck" && sde.linear().is_none() {
-                continue; // it takes linear drifts only
+            if method.needs() != Needs::Nothing && method.check(sde.as_ref()).is_err() {
+                continue; // it takes some drifts only
             }
             if method.name == "milstein" && sde.n_wiener_b() > 0 && !sde.kind().is_commutative() {
                 continue; // nobody draws the areas of two groups
