@@ -16,6 +16,7 @@ from optsde.observers import Expectation, Final, Histogram, Loss, Moments, Paths
 from optsde.optimizers import SAM, SGD, Adam, AdamW, RMSprop, SignSGD
 from optsde.ornstein_uhlenbeck import OrnsteinUhlenbeck
 from optsde.problem import Problem
+from optsde.saving import load
 from optsde.sde import SDE
 from optsde.simulate import simulate
 from optsde.stationary import StationaryEnsemble, stationary
@@ -61,6 +62,7 @@ __all__ = [
     "errors",
     "expect",
     "initial",
+    "load",
     "losses",
     "merge",
     "methods",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import html
+import os
 import pickle
 from dataclasses import replace
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,6 +15,7 @@ from optsde import observers as observing
 from optsde._arrays import FloatArray, integer
 from optsde._keys import Key
 from optsde._recipe import Recipe
+from optsde._stored import LostDynamics
 from optsde.results import (
     FinalResult,
     HistogramResult,
@@ -23,6 +25,10 @@ from optsde.results import (
     PathsResult,
     Result,
 )
+
+if TYPE_CHECKING:
+    import matplotlib.axes
+    import xarray
 
 R = TypeVar("R", bound=Result)
 
@@ -235,9 +241,12 @@ class Ensemble(_Fields):
         """Threads that it used."""
         return int(self._raw["threads"])
 
-    def _need_recipe(self, what: str) -> Recipe:
+    def _need_recipe(self, what: str, *, anything: bool = False) -> Recipe:
+        """The recipe, where it can be run again; with ``anything`` one with lost parts will do."""
         if self._recipe is None:
             raise ValueError(f"{what}: this ensemble was unpickled without its description, which could not be pickled")
+        if isinstance(self._recipe.dynamics, LostDynamics) and not anything:
+            raise ValueError(f"{what}: {self._recipe.dynamics.reason}")
         return self._recipe
 
     def replay(self, path: int, at: int | ArrayLike | None = None) -> Ensemble:
@@ -266,6 +275,93 @@ class Ensemble(_Fields):
         alone = replace(recipe, path_range=(index, index + 1), observers=(observing.Final(), times), threads=1)
         alone.check()
         return Ensemble(alone, alone.run(None))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes everything into one file, which :func:`optsde.load` reads: results and the recipe that made them.
+
+        The file is a zip archive of ``description.json``, which people can read, and of ``.npy`` arrays. It appears
+        under its name when it is whole, in place of one that was there.
+
+        Parameters
+        ----------
+        path : str or path
+            Any name; nothing is appended to it.
+
+        Raises
+        ------
+        ValueError
+            For an ensemble that was unpickled without its description.
+
+        Notes
+        -----
+        The user's own Python and C functions cannot be stored: the file then says so, results are all there, and
+        ``replay`` of the loaded ensemble is an error with the reason.
+        """
+        from optsde.saving import save
+
+        save(self, path)
+
+    def to_xarray(self) -> xarray.Dataset:
+        """All results as an ``xarray.Dataset`` with named dimensions.
+
+        Dimensions are ``t``, ``parameter``, ``parameter_`` (columns of covariances), ``path`` and ``kept_path`` (of
+        the ``Paths`` observer). An observer with times of its own has the dimension ``t_<name>``. Variables have the
+        names of this class's fields; those of a further variable of the state begin with its name, as ``v_mean``,
+        those of a second observer of one kind with the observer's. Attributes hold key, method, dt, version, equation
+        and counts.
+
+        Raises
+        ------
+        ImportError
+            Where xarray is not installed: ``pip install optsde[xarray]``.
+        """
+        from optsde._export import to_xarray
+
+        return to_xarray(self)
+
+    def to_arviz(self) -> Any:
+        """The kept paths for ArviZ: chains are paths, draws the times of the ``Paths`` observer.
+
+        Paths that diverged are left out.
+
+        Returns
+        -------
+        arviz.InferenceData, or xarray.DataTree with ArviZ 1 and later
+            With a group ``posterior`` of ``theta (chain, draw, d)`` and the further variables of the state.
+
+        Raises
+        ------
+        AttributeError
+            Where no ``Paths`` observer was asked for.
+        ImportError
+            Where ArviZ is not installed: ``pip install optsde[arviz]``.
+        """
+        from optsde._export import to_arviz
+
+        return to_arviz(self)
+
+    def plot(self, ax: matplotlib.axes.Axes | None = None, *, coord: int = 0) -> matplotlib.axes.Axes:
+        """One coordinate as far as it was observed: paths with quantiles, else moments over time, else the density.
+
+        Parameters
+        ----------
+        ax : matplotlib axes, optional
+            New ones by default.
+        coord : int
+            Which coordinate.
+
+        Returns
+        -------
+        matplotlib axes
+
+        Raises
+        ------
+        ImportError
+            Where matplotlib is not installed: ``pip install optsde[plot]``.
+        """
+        from optsde.plot import ensemble
+
+        return ensemble(self, ax, coord=coord)
 
     def __getstate__(self) -> dict[str, Any]:
         """The results always pickle; the description, which replay and merge need, where the user's functions do."""

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from optsde import _core
+from optsde._stored import LostFunction
 from optsde.ensemble import Ensemble
 
 # What a user calls the parts of a recipe.
@@ -23,6 +24,8 @@ def _merged_observer(raws: list[dict[str, Any]]) -> dict[str, Any]:
         return {"forest": forest, "stats": stats}
     if "counts" in raws[0]:
         return {name: np.sum([raw[name] for raw in raws], axis=0) for name in ("counts", "underflow", "overflow")}
+    if not raws[0] or "folder" in raws[0]:  # its paths were written to disk
+        return raws[0]
     # Paths are the last axis but one, in final (n, d) and in paths (T, k, d).
     return {"values": np.concatenate([raw["values"] for raw in raws], axis=-2)}
 
@@ -67,6 +70,13 @@ def merge(ensembles: Iterable[Ensemble]) -> Ensemble:
         raise ValueError("ensembles: expected at least one ensemble, got none")
     shards.sort(key=lambda shard: shard.path_range)
     recipes = [shard._need_recipe("merge") for shard in shards]
+    for observer in (observer for recipe in recipes for observer in recipe.observers):
+        for value in observer._fields().values():
+            if isinstance(value, LostFunction):
+                raise ValueError(
+                    f"merge: {value.text}, of the observer {observer.name!r}, cannot be compared, because it is not in "
+                    "the file that this ensemble was loaded from"
+                )
     for shard, recipe in zip(shards, recipes, strict=True):
         if not shard.complete:
             raise ValueError(f"ensembles: the shard of paths {shard.path_range} was interrupted and is incomplete")
@@ -78,11 +88,18 @@ def merge(ensembles: Iterable[Ensemble]) -> Ensemble:
         if before.path_range[1] != after.path_range[0]:
             word = "overlap" if before.path_range[1] > after.path_range[0] else "leave a gap"
             raise ValueError(f"ensembles: the path ranges {before.path_range} and {after.path_range} {word}")
-    raws = [shard._raw for shard in shards]
     whole = replace(recipes[0], path_range=(shards[0].path_range[0], shards[-1].path_range[1]))
-    merged = {
-        "complete": True,
-        "path_index": None,
+    spans = [shard.path_range for shard in shards]
+    return Ensemble(whole, merged_raws([shard._raw for shard in shards], spans))
+
+
+def merged_raws(raws: list[dict[str, Any]], spans: list[tuple[int, int]]) -> dict[str, Any]:
+    """The raw results of ranges of paths, in their order, as those of one run."""
+    indices = [np.arange(*s) if r["path_index"] is None else r["path_index"] for r, s in zip(raws, spans, strict=True)]
+    complete = all(raw["complete"] for raw in raws)
+    return {
+        "complete": complete,
+        "path_index": None if complete else np.concatenate(indices).astype(np.int64),
         "bad_steps": np.concatenate([raw["bad_steps"] for raw in raws]),
         "bad_paths": np.concatenate([raw["bad_paths"] for raw in raws]),
         "floor_touches": sum(raw["floor_touches"] for raw in raws),
@@ -91,7 +108,6 @@ def merge(ensembles: Iterable[Ensemble]) -> Ensemble:
         "path_steps": sum(raw["path_steps"] for raw in raws),
         "simd": ", ".join(dict.fromkeys(raw["simd"] for raw in raws)),
         "observers": [
-            _merged_observer([raw["observers"][k] for raw in raws]) for k, observer in enumerate(whole.observers)
+            _merged_observer([raw["observers"][k] for raw in raws]) for k in range(len(raws[0]["observers"]))
         ],
     }
-    return Ensemble(whole, merged)

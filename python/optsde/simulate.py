@@ -16,6 +16,7 @@ from optsde._grid import TimeGrid, time_grid
 from optsde._keys import Key, key_from
 from optsde._progress import Progress
 from optsde._recipe import Recipe
+from optsde._stream import run
 from optsde._wiener import check_declared_kind
 from optsde.dynamics import Dynamics
 from optsde.ensemble import Ensemble
@@ -284,7 +285,7 @@ def _run(recipe: Recipe, bar: Progress, on_divergence: str) -> Ensemble:
     """Runs a checked recipe and says what went wrong on the way."""
     finished = False
     try:
-        ensemble = Ensemble(recipe, recipe.run(bar.poll))
+        ensemble = Ensemble(recipe, run(recipe, bar.poll))
         finished = ensemble.complete
     finally:
         bar.close(finished)
