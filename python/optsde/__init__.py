@@ -1,6 +1,7 @@
 """Stochastic differential equations of optimizers, and the optimizers themselves, in large ensembles."""
 
 from optsde import datasets, diagnostics, errors, initial, losses, noise, observers, schedules, theory
+from optsde import datasets, errors, initial, losses, noise, observers, plot, schedules
 from optsde._compiled import compiled
 from optsde._core import __version__
 from optsde._keys import Key
@@ -68,6 +69,7 @@ __all__ = [
     "methods",
     "noise",
     "observers",
+    "plot",
     "schedules",
     "simulate",
     "theory",
