@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from optsde import _core
 from optsde._arrays import FloatArray, real_numbers
 from optsde._description import Description, show
+from optsde._html import html_table
 from optsde.losses import Compiled, Loss
 from optsde.problem import Problem
 
@@ -148,6 +149,11 @@ class Dynamics(Description):
 
     def __repr__(self) -> str:
         return f"<{self._equation()}>"
+
+    def _repr_html_(self) -> str:
+        parts = [(name, show(value)) for name, value in self._fields().items()]
+        facts = [("noise kind", self.noise_kind), ("validity", self._validity()), ("source", self.citation())]
+        return html_table(self._equation(), [*parts, *facts])
 
     @property
     def _loss(self) -> Loss | None:

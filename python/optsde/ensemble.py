@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import os
 import pickle
 from dataclasses import replace
@@ -13,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from optsde import observers as observing
 from optsde._arrays import FloatArray, integer
+from optsde._html import html_table
 from optsde._keys import Key
 from optsde._recipe import Recipe
 from optsde._stored import LostDynamics
@@ -418,8 +418,4 @@ class Ensemble(_Fields):
         return "\n".join([f"Ensemble of {self._title}", *(f"  {name:<9}{text}" for name, text in self._ledger())])
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><th style='text-align:left'>{name}</th><td style='text-align:left'>{html.escape(text)}</td></tr>"
-            for name, text in self._ledger()
-        )
-        return f"<table><caption>Ensemble of {html.escape(self._title)}</caption>{rows}</table>"
+        return html_table(f"Ensemble of {self._title}", self._ledger())

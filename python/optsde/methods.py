@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from optsde import _core
+from optsde._html import html_table
 
 
 @dataclass(frozen=True)
@@ -55,12 +56,20 @@ class MethodTable(Mapping[str, Method]):
     def __len__(self) -> int:
         return len(self._methods)
 
-    def __repr__(self) -> str:
+    def _rows(self) -> list[tuple[str, ...]]:
         header = ("method", "strong", "weak", "stationary", "calculus", "normals", "noise kinds", "needs", "source")
         rows: list[tuple[str, ...]] = [header]
         for m in self._methods.values():
             orders = ("-" if order is None else f"{order:g}" for order in (m.strong, m.weak, m.stationary))
             rows.append((m.name, *orders, m.calculus, m.normals_per_step, ", ".join(m.noise_kinds), m.needs, m.source))
+        return rows
+
+    def _repr_html_(self) -> str:
+        return html_table("Methods", self._rows(), header=True)
+
+    def __repr__(self) -> str:
+        rows = self._rows()
+        header = rows[0]
         widths = [max(len(row[k]) for row in rows) for k in range(len(header))]
         lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
         return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from optsde._arrays import FloatArray
+from optsde._html import html_table
 
 IntArray = NDArray[np.int64]
 
@@ -27,6 +28,18 @@ class Result:
 
     t: FloatArray
     step: IntArray
+
+    def _repr_html_(self) -> str:
+        rows = [(field.name, _summary(getattr(self, field.name))) for field in fields(self)]
+        return html_table(type(self).__name__, rows)
+
+
+def _summary(value: Any) -> str:
+    """A field for a notebook: few numbers as they are, arrays by their shape."""
+    if isinstance(value, np.ndarray):
+        few = value.ndim <= 1 and value.size <= 8
+        return np.array2string(value, precision=6) if few else f"{value.dtype} {value.shape}"
+    return str(value)
 
 
 @dataclass(frozen=True, eq=False)

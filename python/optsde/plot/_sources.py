@@ -96,10 +96,12 @@ def density_1d(source: Any, coord: int, at: int, bins: Any) -> tuple[FloatArray,
     """Edges, density and its standard error."""
     found = _histogram_of(source, coord)
     if found is not None and not isinstance(found.edges, (tuple, list)):
-        row = found.density[_place(at, len(found.density))], found.stderr[_place(at, len(found.density))]
-        if row[0].ndim == 2:
-            row = tuple(r[integer("coord", coord, 0, len(r) - 1)] for r in row)
-        return found.edges, row[0], row[1]
+        place = _place(at, len(found.density))
+        height, stderr = found.density[place], found.stderr[place]
+        if height.ndim == 2:  # one row a coordinate
+            row = integer("coord", coord, 0, len(height) - 1)
+            height, stderr = height[row], stderr[row]
+        return found.edges, height, stderr
     x = coordinate(samples(source, at), coord)
     edges = _bin_edges(x, bins)
     counts = np.histogram(x, edges)[0]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import matplotlib.axes
 
 _FINE = 400
-_GRID = 120
+_GRID = 200
 
 
 def density(

@@ -65,8 +65,19 @@ def _curve(ax: Any, x: FloatArray, errors: FloatArray, stderr: FloatArray | None
         # A bar that reaches 0 has no end in a logarithmic plot.
         bars = np.stack([np.minimum(2.0 * spread, 0.999 * size), 2.0 * spread])
         ax.errorbar(x, size, yerr=bars, fmt="none", color=drawn.get_color())
+
+
+def _logarithmic(ax: Any, x: FloatArray, sizes: FloatArray) -> None:
+    """Axes around the points: bars may reach far below them."""
+    from matplotlib.ticker import NullFormatter
+
     ax.set_xscale("log")
     ax.set_yscale("log")
+    if x.max() >= 10.0 * x.min():
+        ax.xaxis.set_minor_formatter(NullFormatter())
+    some = sizes[np.isfinite(sizes) & (sizes > 0.0)]
+    if some.size:
+        ax.set_ylim(some.min() / 3.0, some.max() * 3.0)
 
 
 def order(
@@ -121,6 +132,7 @@ def order(
     ends = np.array([steps.min(), steps.max()])
     for slope, style in zip(slopes, (":", "--", "-.", "-") * len(slopes), strict=False):
         ax.plot(ends, largest * (ends / ends[1]) ** slope, style, color="0.6", label=f"order {slope:g}", zorder=0)
+    _logarithmic(ax, steps, np.abs(np.concatenate(list(curves.values()))))
     ax.set_xlabel(xlabel)
     ax.set_ylabel("error")
     ax.legend()
@@ -172,6 +184,8 @@ def work_precision(
     ax = axes(ax)
     for name, (work, errors, *spread) in checked.items():
         _curve(ax, work, errors, spread[0] if spread else None, name)
+    works, sizes = (np.concatenate([parts[k] for parts in checked.values()]) for k in (0, 1))
+    _logarithmic(ax, works, np.abs(sizes))
     ax.set_xlabel(xlabel)
     ax.set_ylabel(ylabel)
     ax.legend()

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import matplotlib.axes
 
 _QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+# Up to so many points are worth their dots.
+_FEW = 60
 
 
 def _paths_of(source: Any) -> tuple[FloatArray, Any] | None:
@@ -112,7 +114,9 @@ def trajectories(
     x, text = clock(source, t, unit)
     for k in range(len(levels) // 2):
         name = f"{levels[k]:.4g} to {levels[-1 - k]:.4g}"
-        ax.fill_between(x, edges[k], edges[-1 - k], color=color, alpha=0.25, linewidth=0.0, label=name)
+        ax.fill_between(
+            x, edges[k], edges[-1 - k], color=color, alpha=min(0.15 + 0.15 * k, 0.6), linewidth=0.0, label=name
+        )
     if len(levels) % 2:
         middle = levels[len(levels) // 2]
         named = label or ("median" if middle == 0.5 else f"quantile {middle:.4g}")
@@ -185,7 +189,7 @@ def autocorrelation(
         most = max(1, len(one) // 3) if max_lag is None else integer("max_lag", max_lag, 1, len(one) - 1)
         lags, values = (t - t[0])[: most + 1], _measured(one, most)
     ax = axes(ax)
-    ax.plot(lags, values, ".-", label=label)
+    ax.plot(lags, values, ".-" if len(lags) <= _FEW else "-", label=label)
     if theory is not None:
         grid = np.linspace(lags[0], lags[-1], 400)
         ax.plot(grid, np.asarray(theory(grid)), "k--", label="theory")
