@@ -1,7 +1,6 @@
 """Stochastic differential equations of optimizers, and the optimizers themselves, in large ensembles."""
 
-from optsde import datasets, diagnostics, errors, initial, losses, noise, observers, schedules, theory
-from optsde import datasets, errors, initial, losses, noise, observers, plot, schedules
+from optsde import datasets, diagnostics, errors, initial, losses, noise, observers, plot, schedules, theory
 from optsde._compiled import compiled
 from optsde._core import __version__
 from optsde._keys import Key
@@ -72,7 +71,7 @@ __all__ = [
     "plot",
     "schedules",
     "simulate",
-    "theory",
     "stationary",
+    "theory",
     "weak_order",
 ]

@@ -10,7 +10,15 @@ import functools
 import numpy as np
 import optsde
 import pytest
-from problems import LINEAR_A, LINEAR_B, LINEAR_EULER_ERROR, LINEAR_PLATEN_ERROR, LINEAR_SECOND_MOMENT, LINEAR_START, apply
+from problems import (
+    LINEAR_A,
+    LINEAR_B,
+    LINEAR_EULER_ERROR,
+    LINEAR_PLATEN_ERROR,
+    LINEAR_SECOND_MOMENT,
+    LINEAR_START,
+    apply,
+)
 from scipy.linalg import expm
 
 STEPS = (4, 8, 16, 32)

@@ -22,7 +22,8 @@ from optsde.ensemble import Ensemble
 from optsde.errors import DivergenceWarning, Interrupted
 from optsde.initial import Initial, initial_state
 from optsde.noise import Minibatch
-from optsde.observers import Observer, observer_list
+from optsde.observers import Observer
+from optsde.observers._list import observer_list
 from optsde.optimizers._base import Model
 from optsde.simulate import MOST_THREADS, simulate
 from optsde.stationary._blocks import block_count, group_count
