@@ -88,7 +88,7 @@ def _plain_sgd(dynamics: Dynamics) -> SGD | None:
     return optimizer if optimizer.momentum == 0.0 and optimizer.weight_decay == 0.0 else None
 
 
-def _quadratic(loss: Loss, point: FloatArray) -> Quadratic | None:
+def parabola(loss: Loss, point: FloatArray) -> Quadratic | None:
     """The loss's own parabola at a point; None where it has no centre or cannot be had."""
     if isinstance(loss, Quadratic):
         return loss
@@ -126,7 +126,7 @@ def _powers(product: FloatArray, rest: FloatArray, k: int) -> FloatArray:
 
 
 def _twin(name: str, sgd: SGD, problem: Problem, point: FloatArray, about: str, schedule: Schedule) -> Twin | None:
-    loss, noise = _quadratic(problem.loss, point), _gaussian(sgd, problem, point)
+    loss, noise = parabola(problem.loss, point), _gaussian(sgd, problem, point)
     if loss is None or noise is None:
         return None
     d, batch = problem.dim, problem.batch_size

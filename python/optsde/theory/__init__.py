@@ -3,6 +3,7 @@
 from optsde.theory.density import Density, ProductDensity
 from optsde.theory.escape import kramers_time
 from optsde.theory.gibbs import gibbs_density, stationary_density
+from optsde.theory.linearized import linearized
 from optsde.theory.loss_slope import converged_loss_slope
 from optsde.theory.passage import mean_first_passage_time
 from optsde.theory.stable import stable_scale
@@ -20,6 +21,7 @@ __all__ = [
     "gibbs_restoring_lr",
     "iact",
     "kramers_time",
+    "linearized",
     "mean_first_passage_time",
     "relaxation_times",
     "stable_scale",
