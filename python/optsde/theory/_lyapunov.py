@@ -58,8 +58,8 @@ def _fixed_point(affine: Affine, source: FloatArray, discrete: bool) -> FloatArr
         return lyapunov(affine.matrix, _symmetric(right), discrete=discrete)
 
     def apply(flat: FloatArray) -> FloatArray:
-        v = _symmetric(flat.reshape(shape))
-        return np.asarray((v - solve(affine.noise.spread(v))).ravel())
+        # The identity on antisymmetric parts, so that the operator has no null space for rounding to wander into.
+        return np.asarray(flat - solve(affine.noise.spread(_symmetric(flat.reshape(shape)))).ravel())
 
     operator = linalg.LinearOperator((source.size, source.size), matvec=apply, dtype=np.float64)
     target = solve(source)
@@ -73,4 +73,4 @@ def _fixed_point(affine: Affine, source: FloatArray, discrete: bool) -> FloatArr
         change, _ = linalg.gmres(operator, rest, rtol=1e-12, atol=0.0, restart=min(source.size, 200), maxiter=_RESTARTS)
         cov = cov + change
     good = np.linalg.norm(target.ravel() - apply(cov)) <= 1e-9 * max(np.linalg.norm(cov), np.linalg.norm(target))
-    return cov.reshape(shape) if good else None
+    return _symmetric(cov.reshape(shape)) if good else None
