@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.polynomial import legendre
@@ -29,7 +30,9 @@ CUMULATIVE = _VALUES @ _INTEGRAL
 # Weights fall by this much, as an exponent, before the line is cut; tails beyond are extrapolated.
 _CUT = 120.0
 # Panels where the weight is below this share of its peak, as an exponent, need no resolution.
-_RELEVANT = 80.0
+RELEVANT = 80.0
+# Nearer to a border other than 0 than this share of it, the distance to it rounds; weights are extrapolated.
+_BORDER = 1e-6
 _STEEP = 3.0
 _PRECISION = 1e-13
 _FIRST_WIDTH = 0.5
@@ -115,6 +118,8 @@ class Line:
     edge_potential : ndarray, shape (P + 1,)
     log_weight : ndarray, shape (P, 16)
         Of ``exp(-ψ)/D dx/du``.
+    log_total : float
+        Logarithm of ``∫ exp(-ψ)/D dx``.
     """
 
     def __init__(
@@ -232,6 +237,9 @@ class Line:
                 top, last = max(top, float(weight.max())), float(weight[-1])
                 if last < top - _CUT:
                     break
+                x = float(self.chart.place(np.array([u]))[0])
+                if min(x - self.chart.low, self.chart.high - x) < _BORDER * abs(x):
+                    break
         edges = np.unique(np.concatenate(parts))
         return self._filled(edges)
 
@@ -267,12 +275,15 @@ class Line:
             psi = start[:, None] + slope @ CUMULATIVE.T
             weight = (-psi - log_d + stretch).max(axis=1)
             spread = np.ptp(np.hstack([psi, start[:, None], (start + whole)[:, None]]), axis=1)
-            relevant = weight > np.nanmax(weight) - _RELEVANT
+            relevant = weight > np.nanmax(weight) - RELEVANT
             if self._between is not None:
-                relevant |= (left < self._between[1]) & (right > self._between[0])
-            split = ((error > _PRECISION * np.maximum(size, 1.0)) | (spread > _STEEP)) & relevant
-            # Between points of rest ψ counts, whatever the weight.
-            split |= error > _PRECISION * np.maximum(size, 1.0) * 10.0
+                # From the first weight below the last covered point on, without gaps.
+                below = left < self._between[1]
+                first = np.argmax(below & (weight > np.nanmax(weight[below]) - RELEVANT))
+                relevant |= below & ((np.arange(len(left)) >= first) | (right > self._between[0]))
+            # Elsewhere ψ counts too: it says how deep the wells are beside each other.
+            unsure = _PRECISION * np.maximum(size, 1.0) * np.where(relevant, 1.0, 10.0)
+            split = (error > unsure + self._rounding(left, right) * size) | ((spread > _STEEP) & relevant)
             split &= right - left > 1e-13 * np.maximum(1.0, np.abs(left))
             if not split.any():
                 return edges
@@ -282,6 +293,12 @@ class Line:
         raise ValueError(
             f"{self._what}: the potential is too steep to resolve: it changes by {np.abs(whole).sum():.3g} noise units"
         )
+
+    def _rounding(self, left: FloatArray, right: FloatArray) -> FloatArray:
+        """Relative error of the distance to a border, which drift and diffusion take from x."""
+        x = self.chart.place(np.stack([left, right]))
+        near = np.minimum(x - self.chart.low, self.chart.high - x).min(axis=0)
+        return np.asarray(np.where(np.isinf(near), 0.0, 1e-15 * np.abs(x).max(axis=0) / near))
 
     def _evaluate(self, edges: FloatArray) -> None:
         self.edges = edges
@@ -294,39 +311,48 @@ class Line:
         self.potential = start[:-1, None] + slope @ CUMULATIVE.T
         self.log_weight = -self.potential - self.log_diffusion + stretch
         self.half = (edges[1:] - edges[:-1])[:, None] / 2.0
-        self.ends = (float(slope[0, 0] / self.half[0, 0]), float(slope[-1, -1] / self.half[-1, 0]))
+        self._ends = (float(slope[0, 0] / self.half[0, 0]), float(slope[-1, -1] / self.half[-1, 0]))
+        self.log_total, self._shares, self._rates = self._totals()
 
     # --- integrals ----------------------------------------------------------------------------------------------------
 
-    def log_total(self) -> float:
-        """Logarithm of ``∫ exp(-ψ)/D dx``."""
+    def _totals(self) -> tuple[float, tuple[float, float], tuple[float, float]]:
+        """Logarithm of ``∫ exp(-ψ)/D dx``, the shares of it beyond both ends, and the rates in u at which they fall."""
         top = float(self.log_weight.max())
-        return top + float(np.log((np.exp(self.log_weight - top) * self.half @ WEIGHTS).sum()))
+        inside = float((np.exp(self.log_weight - top) * self.half @ WEIGHTS).sum())
+        ends = [self._beyond(self.log_weight[side] - top, side) for side in (0, -1)]
+        if min(rate for _, rate in ends) <= 0.0:
+            raise ValueError(f"{self._what}: no normalisable density: its weight does not fall off at an end")
+        total = inside + sum(tail for tail, _ in ends)
+        (left, down), (right, up) = ends
+        return top + float(np.log(total)), (left / total, right / total), (down, up)
+
+    def _beyond(self, size: FloatArray, side: int) -> tuple[float, float]:
+        """The integral beyond an end of a function that is exponential there, and its rate, from its logarithm at the
+        nodes (16,) of the last panel.
+        """
+        outer, inner = (0, 1) if side == 0 else (-1, -2)
+        if not np.isfinite(size[[outer, inner]]).all():
+            return 0.0, np.inf
+        u = self.edges[:-1, None][side] + self.half[side] * (NODES + 1.0)
+        rate = float((size[inner] - size[outer]) / abs(u[inner] - u[outer]))
+        edge = size[outer] - rate * abs((self.edges[0] if side == 0 else self.edges[-1]) - u[outer])
+        # A weight that has fallen by exp(-120) and still does not fall: there is no integral.
+        return (float(np.exp(edge) / rate), rate) if rate > 1e-6 else (np.inf, min(rate, 0.0))
 
     def expect(self, values: FloatArray) -> float:
         """Expectation of a function from its values at the nodes; infinite or NaN where its tail does not converge."""
         with np.errstate(all="ignore"):
-            share = np.exp(self.log_weight - self.log_total())
-            inside = float((np.where(share > 0.0, values * share, 0.0) * self.half @ WEIGHTS).sum())
-            return inside + self._tail(values, 0) + self._tail(values, -1)
-
-    def _tail(self, values: FloatArray, side: int) -> float:
-        """What lies beyond an end: exponential in u, from the last two nodes of the last panel."""
-        outer, inner = (0, 1) if side == 0 else (-1, -2)
-        u = (self.edges[:-1, None] + self.half * (NODES + 1.0))[side]
-        size = np.log(np.abs(values[side])) + self.log_weight[side] - self.log_total()
-        if not np.isfinite(size[[outer, inner]]).all():
-            return 0.0
-        rate = (size[inner] - size[outer]) / abs(u[inner] - u[outer])
-        sign = float(np.sign(values[side][outer]))
-        if rate <= 1e-6:
-            # The weight itself has fallen by exp(-120): growth that undoes this has no expectation.
-            return sign * np.inf
-        return sign * float(np.exp(size[outer]) / rate)
+            share = np.exp(self.log_weight - self.log_total)
+            total = float((np.where(share > 0.0, values * share, 0.0) * self.half @ WEIGHTS).sum())
+            for side, outer in ((0, 0), (-1, -1)):
+                size = np.log(np.abs(values[side])) + self.log_weight[side] - self.log_total
+                total += float(np.sign(values[side][outer])) * self._beyond(size, side)[0]
+        return total
 
     # --- at any point -------------------------------------------------------------------------------------------------
 
-    def _locate(self, x: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    def _locate(self, x: FloatArray) -> tuple[FloatArray, Any, FloatArray]:
         """U, panel, and the place in it from -1 to 1, of points (n,) within the interval."""
         u = self.chart.inverse(x)
         inside = np.clip(u, self.edges[0], self.edges[-1])
@@ -337,7 +363,9 @@ class Line:
         """ψ at points (n,) within the interval; linear in u beyond the panels."""
         u, panel, place = self._locate(x)
         psi = self.edge_potential[panel] + legendre.legval(place, self._series[panel].T, tensor=False)
-        beyond = np.minimum(u - self.edges[0], 0.0) * self.ends[0] + np.maximum(u - self.edges[-1], 0.0) * self.ends[1]
+        beyond = (
+            np.minimum(u - self.edges[0], 0.0) * self._ends[0] + np.maximum(u - self.edges[-1], 0.0) * self._ends[1]
+        )
         return np.asarray(psi + beyond)
 
     def log_density(self, x: FloatArray) -> FloatArray:
@@ -346,16 +374,20 @@ class Line:
         out = np.full(x.shape, -np.inf)
         at = x[inside]
         _, log_d = self._ratio(at)
-        out[inside] = -self.potential_at(at) - log_d - self.log_total()
+        out[inside] = -self.potential_at(at) - log_d - self.log_total
         return np.where(np.isnan(x), np.nan, out)
 
     def probability_below(self, x: FloatArray) -> FloatArray:
         """The distribution function at points (n,)."""
-        share = np.exp(self.log_weight - self.log_total()) * self.half
-        before = np.concatenate([[0.0], np.cumsum(share @ WEIGHTS)])
+        share = np.exp(self.log_weight - self.log_total) * self.half
+        (left, right), (down, up) = self._shares, self._rates
+        before = left + np.concatenate([[0.0], np.cumsum(share @ WEIGHTS)])
         out = np.where(x >= self.chart.high, 1.0, 0.0)
         inside = (x > self.chart.low) & (x < self.chart.high)
-        _, panel, place = self._locate(x[inside])
-        series = share @ _INTEGRAL.T
-        out[inside] = before[panel] + legendre.legval(place, series[panel].T, tensor=False)
+        u, panel, place = self._locate(x[inside])
+        middle = before[panel] + legendre.legval(place, (share @ _INTEGRAL.T)[panel].T, tensor=False)
+        with np.errstate(over="ignore", invalid="ignore"):
+            below = left * np.exp(down * np.minimum(u - self.edges[0], 0.0))
+            above = 1.0 - right * np.exp(-up * np.maximum(u - self.edges[-1], 0.0))
+        out[inside] = np.where(u < self.edges[0], below, np.where(u > self.edges[-1], above, middle))
         return np.where(np.isnan(x), np.nan, np.clip(out, 0.0, 1.0))

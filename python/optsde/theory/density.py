@@ -28,7 +28,7 @@ class Density:
 
     def __init__(self, line: Line, title: str, offset: float = 0.0) -> None:
         self._line, self._title = line, title
-        self.log_normalizer = line.log_total() - offset
+        self.log_normalizer = line.log_total - offset
         self.support = (line.chart.low, line.chart.high)
         self.mean = self.moment(1)
         spread = self.expect(lambda x: np.square(x - self.mean)) if np.isfinite(self.mean) else np.nan

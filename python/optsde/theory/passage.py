@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from optsde._arrays import FloatArray, positive_number, real_number
 from optsde.losses import Loss
-from optsde.theory._line import CUMULATIVE, NODES, WEIGHTS, Line
+from optsde.theory._line import CUMULATIVE, NODES, RELEVANT, WEIGHTS, Line
 
 _WHAT = "mean_first_passage_time"
 
@@ -84,14 +84,16 @@ def _time(line: Line, first: float, last: float) -> float:
     """``∫ J dy`` with ``J = exp(ψ(y)) ∫ exp(-ψ(z))/D dz`` up to y, from panel to panel: no factor is ever large."""
     begin, end = (int(np.argmin(np.abs(line.edges - u))) for u in line.chart.inverse(np.array([first, last])))
     half, psi, edge = line.half[:end], line.potential[:end], line.edge_potential
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         weight = np.exp(line.log_weight[:end] + edge[:end, None]) * half
         inner = weight @ CUMULATIVE.T
         rise = np.exp(psi - edge[:end, None])
         growth, share = np.exp(edge[1 : end + 1] - edge[:end]), weight @ WEIGHTS
         stretch = np.exp(line.chart.stretch(line.edges[:end, None] + half * (1.0 + NODES))) * half
+        # Below, there is no weight.
+        peaks = line.log_weight[:end].max(axis=1)
         total, j = 0.0, 0.0
-        for k in range(end):
+        for k in range(int(np.argmax(peaks > peaks.max() - RELEVANT)), end):
             if k >= begin:
                 total += float((stretch[k] * rise[k] * (j + inner[k])) @ WEIGHTS)
             j = float(growth[k] * (j + share[k]))
