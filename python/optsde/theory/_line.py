@@ -175,7 +175,7 @@ class Line:
             left, right = float(_SCAN[i]), float(_SCAN[i + 1])
             if a[i] == 0.0 or a[i + 1] == 0.0:
                 return left if a[i] == 0.0 else right
-            return float(optimize.brentq(slope, left, right, xtol=1e-300, rtol=1e-14))
+            return float(optimize.brentq(slope, left, right, xtol=1e-14 * (right - left), rtol=1e-14))
 
         # Where the drift has rounded to 0 far out there are no points of rest.
         flat = (a[:-1] == 0.0) & (a[1:] == 0.0)
