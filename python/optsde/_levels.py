@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -100,7 +101,8 @@ class Sampler:
     def __init__(self, question: Question, key: Key, meter: Meter) -> None:
         self.question, self.key, self.meter = question, key, meter
         dynamics, span = question.dynamics, question.t1 - question.t0
-        self._units = 2 if question.antithetic else 1
+        # Paths to a sample.
+        self.unit = 2 if question.antithetic else 1
         self._probe(span)
         table = methods()
         self.method = self._recipe.method
@@ -113,7 +115,8 @@ class Sampler:
         self.fixed = noiseless(dynamics) and isinstance(self._recipe.theta0, Points)
         self.path_steps = 0
         rows = self._recipe.rows * self._recipe.itemsize
-        self.piece = max(int(np.clip(_PIECE_BYTES // (4 * rows), 64, _LARGEST_PIECE)) // 2 * 2, 2)
+        # A whole number of pairs; each piece has a key and indices of its own.
+        self.piece = int(np.clip(_PIECE_BYTES // (4 * rows), 2, _LARGEST_PIECE)) // 2 * 2
         self._find_twin(span)
 
     def _simulated(self, dynamics: Dynamics, n_paths: int, options: dict[str, Any]) -> Ensemble:
@@ -185,7 +188,7 @@ class Sampler:
         else:
             linear = linearised(dynamics, self._where, (question.t0 + question.t1) / 2.0)
             if linear is not None:
-                self._twin, self.twin_name = (lambda steps: linear.over(span, steps)), "gaussian twin"
+                self._twin, self.twin_name = cache(lambda steps: linear.over(span, steps)), "gaussian twin"
                 options = {"t1": question.t1, "dt": span, "method": "euler_maruyama"}
                 self._twin_recipe = _recipe_of(self._simulated(linear.dynamics, 2, options))
                 return
@@ -202,32 +205,32 @@ class Sampler:
         """Samples that a level begins with."""
         return 2 if self.fixed else _PILOT
 
-    @property
-    def unit(self) -> int:
-        """Paths to a sample: two where they are antithetic."""
-        return self._units
-
     def dt(self, steps: int) -> float:
         """The step."""
         return (self.question.t1 - self.question.t0) / steps
 
     def _run(self, recipe: Recipe, key: Key, steps: int, cells: int, first: int, last: int) -> dict[str, Any]:
-        """Raw results of paths first to last in so many steps, each of so many cells of the Wiener path."""
+        """Raw results of paths first to last, of one piece, in so many steps of so many cells of the Wiener path."""
         question = self.question
         grid = recipe.grid
         if not question.dynamics._discrete:
             grid = TimeGrid(question.t0, question.t1, self.dt(steps), steps, cells)
-        run = replace(recipe, grid=grid, key=key, n_paths=last, path_range=(first, last))
-        raw = run.run(self._poll if self.meter.active else None)
+        piece, start = divmod(first, self.piece)
+        run = replace(
+            recipe,
+            grid=grid,
+            key=key if piece == 0 else derived(key, piece),
+            n_paths=start + last - first,
+            path_range=(start, start + last - first),
+        )
+        raw = run.run((lambda done: self.meter.report(done, 0)) if self.meter.active else None)
         if not raw["complete"]:
             raise Interruption
         done = int(raw["path_steps"])
         self.path_steps += done
         self.meter.advance(done)
+        raw["bad_paths"] = raw["bad_paths"] - start
         return raw
-
-    def _poll(self, done: int) -> None:
-        self.meter.report(done, 0)
 
     def values(self, key: Key, steps: int, cells: int, first: int, last: int) -> tuple[FloatArray, Mask]:
         """Values (n,) of paths first to last, and which of them became non-finite."""
@@ -236,7 +239,7 @@ class Sampler:
         state = {name: rows_of(final, rows) for name, rows in self._recipe.variables.items()}
         values = self.question.functions.values(state)[0]
         bad = ~np.isfinite(values)
-        bad[raw["bad_paths"] - first] = True
+        bad[raw["bad_paths"]] = True
         return values, bad
 
     def controls(self, key: Key, steps: int, first: int, last: int) -> FloatArray:

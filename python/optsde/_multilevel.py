@@ -82,7 +82,7 @@ class Level:
     def _extend(self, samples: int, wanted: tuple[bool, ...]) -> None:
         unit, sampler = self._sampler.unit, self._sampler
         while self._at < samples * unit:
-            piece = self._at, min(samples * unit, self._at + sampler.piece)
+            piece = self._at, min(samples * unit, (self._at // sampler.piece + 1) * sampler.piece)
             values, bad = sampler.values(self._key, self.steps, 1, *piece)
             rows = {False: values}
             if True in wanted:
