@@ -65,14 +65,12 @@ def _estimate(coarse: FloatArray, fine: FloatArray | None, gain: float, extrapol
 
 def estimates(coarse: Blocks, fine: Blocks | None, gain: float, extrapolate: bool) -> tuple[Estimate, Estimate]:
     """Of the mean (D,) and of the covariances (V, d, d) of the variables."""
-    parts = []
-    for blocks in (coarse, fine):
-        if blocks is None:
-            parts.append((None, None))
-            continue
-        deviation, products = blocks.deviations()
-        parts.append((independent(deviation) + blocks.mean, independent(products)))
-    (mean, cov), (fine_mean, fine_cov) = parts
-    assert mean is not None
-    assert cov is not None
+    mean, cov = _values(coarse)
+    fine_mean, fine_cov = (None, None) if fine is None else _values(fine)
     return _estimate(mean, fine_mean, gain, extrapolate), _estimate(cov, fine_cov, gain, extrapolate)
+
+
+def _values(blocks: Blocks) -> tuple[FloatArray, FloatArray]:
+    """Independent values of the mean (k, D) and of the covariances (k, V, d, d)."""
+    deviation, products = blocks.deviations()
+    return independent(deviation) + blocks.mean, independent(products)

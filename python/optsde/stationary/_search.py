@@ -1,4 +1,4 @@
-"""The search: segments of doubling length until the law stands still and is known well enough, or the reason why not."""
+"""The search: segments of doubling length until the law stands still and is known well enough, or the reason why."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ _MOST_HALVINGS = 6
 # A step that was given leaves nothing to noise where its error is this part of the tolerance.
 _HOPELESS = 0.95
 _CHUNK_BYTES = 16 << 20
-_LONGEST_CHUNK = 1024
+# Of the latest draws so many, of all paths, show the autocorrelation.
+_RECENT = 1 << 19
+_RECENT_BYTES = 64 << 20
 _RANKED = 1 << 18
 _FEW_PATHS = 128
 _RESOLVING_DRAWS = 512
@@ -102,7 +104,8 @@ class Search:
         fine = None if chains.fine is None else Blocks(self.shift, dim, n, self.block_steps)
         draws = self.block_steps // self.stride
         most = 1 << max(3, int(math.log2(_CHUNK_BYTES / (8 * n * self.size))))
-        chunk = min(draws, most, _LONGEST_CHUNK)
+        chunk = min(draws, most)
+        recent = max(chunk, min(_RECENT_BYTES // (8 * self.size), _RECENT) // n)
         self.recent = []
         for block in range(coarse.n_blocks):
             for _ in range(draws // chunk):
@@ -112,7 +115,7 @@ class Search:
                     fine.add(block, y, chunk / draws)
                 self.store.add(x, self.stride)
                 self.recent.append(x)
-                while sum(map(len, self.recent[1:])) >= min(_LONGEST_CHUNK, most):
+                while sum(map(len, self.recent[1:])) >= recent:
                     self.recent.pop(0)
         self.spent += coarse.total
         return coarse, fine
@@ -120,8 +123,8 @@ class Search:
     # --- what is known --------------------------------------------------------------------------------------------
 
     def times(self, paths: int | None = _FEW_PATHS) -> tuple[FloatArray, FloatArray]:
-        """Integrated autocorrelation times (D,), in steps, of coordinates and squares: of the latest draws where those
-        last long enough, else of those that were kept of the whole run.
+        """Integrated autocorrelation times (D,), in steps, of coordinates and squares: of draws of the whole run where
+        those are dense enough, else of the latest.
         """
         latest = np.concatenate(self.recent)[:, :paths]
         short = evidence.autocorrelation_times(latest, self.stride)
@@ -130,7 +133,11 @@ class Search:
             return short
         long = evidence.autocorrelation_times(spaced, self.store.spacing)
         length = len(latest) * self.stride
-        x, square = (np.where(length >= _LONG * s, s, np.maximum(s, t)) for s, t in zip(short, long, strict=True))
+        resolved = _DRAWS_PER_TIME * self.store.spacing
+        x, square = (
+            np.where(t >= resolved, t, np.where(length >= _LONG * s, s, np.maximum(s, t)))
+            for s, t in zip(short, long, strict=True)
+        )
         return x, square
 
     def rhat(self) -> FloatArray:
@@ -142,7 +149,8 @@ class Search:
         chains = np.stack([draws[:, k : 2 * n : 2].reshape(-1, self.size) for k in (0, 1)])
         if chains.shape[1] < 4:
             return np.full(self.size, np.nan)
-        return np.nan_to_num(np.asarray(diagnostics.rhat(chains)), nan=1.0, posinf=np.inf)
+        found: FloatArray = np.asarray(diagnostics.rhat(chains))
+        return np.nan_to_num(found, nan=1.0, posinf=np.inf)
 
     def estimates(self) -> tuple[Estimate, Estimate]:
         """Of mean and covariances."""
@@ -379,9 +387,9 @@ class Search:
         assert self.seen is not None
         if not self.long:
             return Verdict(
-                "not_stationary",
+                "budget",
                 f"after {self.spent:,} steps: paths remember about {longest:.3g} steps, and {self.seen.total:,} are "
-                f"too few of those to call a law stationary",
+                f"too few to call a law stationary; {_LONG:g} times as many as they remember would do",
             )
         error, counted, _ = self.worst()
         text = f"after {self.spent:,} steps the error is {error:.3g} times the tolerance"

@@ -196,10 +196,8 @@ def starts(
         shows = f"{unknown} beyond their starts"
     if one_well:
         shows = "there is one well only"
-    missing = {name: None for name in start if name not in rows}
-    if missing:
-        # A start that was not given is the dynamics' own: it is that of a run of no time.
-        start = {"theta": start["theta"]}
+    # Where a variable was left to its own start, so are those of the dispersed paths.
+    start = start if set(start) == set(rows) else odd | {"theta": start["theta"]}
     return Starts(_interleaved(rows, start), how, shows, True)
 
 

@@ -37,7 +37,7 @@ _PATHS = 512
 _PATHS_OF_MANY_VARIABLES = 256
 _MANY_VARIABLES = 64
 # Numbers that are drawn or updated where nobody says how many steps: some seconds; with Python's functions, fewer.
-_WORK = 2e9
+_WORK = 4e9
 _WORK_IN_PYTHON = 2e8
 _FEWEST_STEPS = 1 << 12
 _MOST_STEPS = 1 << 40
