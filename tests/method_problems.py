@@ -92,18 +92,12 @@ def stationary_problems():
         "additive_full": [StationaryProblem(momentum, spread, square)],
         "diagonal": [
             StationaryProblem(
-                sgd(optsde.losses.Quadratic(1.0, dim=1), affine),
-                optsde.initial.Gaussian(0.0, affine_square),
-                affine_square,
+                sgd(optsde.losses.Quadratic(1.0, dim=1), affine), optsde.initial.Gaussian(0.0, affine_square), affine_square
             )
         ],
         "diagonal_coupled": [scaled(np.array([1.0, 0.6]))],
-        "scalar": [scaled(np.array([[1.0]]))],
-        "commutative": [
-            StationaryProblem(
-                commutative(), optsde.initial.Gaussian([0.0, 0.0], commutative_square()), commutative_square()[1, 1]
-            )
-        ],
+        "scalar": [scaled(np.array([1.0]))],
+        "commutative": [StationaryProblem(commutative(), optsde.initial.Gaussian([0.0, 0.0], commutative_square()), commutative_square()[1, 1])],
         "full": [scaled(cov)],
     }
     if hasattr(optsde, "UnderdampedLangevin"):
