@@ -235,7 +235,17 @@ def _cases():
     }
     for name, case in milstein.items():
         cases[f"milstein {name}"] = dataclasses.replace(case, options={**case.options, "method": "milstein"})
-    for name in ("euler additive_full", "milstein affine", "milstein sde full", "exact ou", "euler affine"):
+    cases |= _langevin_cases()
+    for name in (
+        "euler additive_full",
+        "milstein affine",
+        "milstein sde full",
+        "exact ou",
+        "euler affine",
+        "leimkuhler_matthews",
+        "obabo",
+        "ubu of momentum",
+    ):
         case = cases[name]
         wiener_dt = 0.1 / 9 if "steps" in case.options else 0.1 / 3
         cases[f"{name}, refined"] = dataclasses.replace(case, options={**case.options, "wiener_dt": wiener_dt})
@@ -255,6 +265,8 @@ def _cases():
         "discrete",
         "milstein sde full",
         "euler additive_full, refined",
+        "leimkuhler_matthews, refined",
+        "ubu",
     ):
         case = cases[name]
         cases[f"{name}, gaussian_f32"] = dataclasses.replace(
@@ -270,6 +282,27 @@ def _cases():
         case = cases[name]
         options = {**case.options, "increments": "two_point", "method": "euler_maruyama"}
         cases[f"{name}, two_point"] = dataclasses.replace(case, options=options)
+    return cases
+
+
+def _langevin_cases():
+    """The schemes for Langevin dynamics: noise by coordinate and full, built-in losses and a callback."""
+    time, x2, x3 = {"t1": 0.9, "dt": 0.1}, [0.4, -0.3], [0.5, -0.4, 0.2]
+    well = optsde.UnderdampedLangevin(losses.DoubleWell(1.5, dim=2), 0.3, [0.5, 2.0], [1.0, 0.7])
+    own = optsde.UnderdampedLangevin(losses.Function(quartic_grad, dim=2, value=quartic_value), 0.3, 1.0)
+    bowl = problem(losses.Quadratic(H3), noise.Gaussian(S3), 4)
+    momentum = optsde.SGD(0.09, momentum=0.7).sde(bowl)
+    state = {"theta": x2, "v": [0.2, 0.1]}
+    cases = {"leimkuhler_matthews": Case(optsde.Langevin(losses.Rastrigin(3), 0.5, [1.0, 2.0, 0.5]), x3, time)}
+    for name in ("baoab", "obabo", "ubu"):
+        cases[name] = Case(well, state, time)
+        cases[f"{name} of a function"] = Case(own, x2, time)
+        cases[f"{name} of momentum"] = Case(momentum, x3, {"t1": 0.9, "dt": 0.1})
+    cases = {
+        name: dataclasses.replace(case, options={**case.options, "method": name.split()[0]})
+        for name, case in cases.items()
+    }
+    cases["heun underdamped"] = Case(well, state, {**time, "method": "heun"})
     return cases
 
 
@@ -299,6 +332,9 @@ FEW = [
     "discrete label noise",
     "euler minibatch",
     "euler label noise",
+    "leimkuhler_matthews, refined",
+    "baoab of a function",
+    "ubu of momentum, refined",
 ]
 
 

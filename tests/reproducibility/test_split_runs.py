@@ -32,10 +32,12 @@ def test_split(name):
     assert whole.n_steps == 9
     for cut in (1, 3, 4, 8):
         first = run(case, **options, **length(cut, 0))
-        rest = dataclasses.replace(case, theta0=first.final)
+        state = {"theta": first.final, **{name: part.final for name, part in first.state.items()}}
+        rest = dataclasses.replace(case, theta0=state)
         second = run(rest, **options, **length(9 - cut, cut), t0=first.t[-1], n_paths=None)
         assert (first.n_steps, second.n_steps) == (cut, 9 - cut)
         assert second.final.tobytes() == whole.final.tobytes(), cut
+        assert all(part.final.tobytes() == whole.state[name].final.tobytes() for name, part in second.state.items())
         assert second.t[-1] == pytest.approx(whole.t[-1], rel=1e-14)
 
 

@@ -6,6 +6,7 @@ mod adaptive;
 mod engine;
 mod heavy_tails;
 mod lanes;
+mod langevin;
 mod networks;
 mod platen;
 mod rng;
