@@ -1,6 +1,6 @@
 """Stochastic differential equations of optimizers, and the optimizers themselves, in large ensembles."""
 
-from optsde import datasets, diagnostics, errors, initial, losses, noise, observers, plot, schedules, theory
+from optsde import datasets, diagnostics, errors, initial, losses, noise, observers, plot, regions, schedules, theory
 from optsde._compiled import compiled
 from optsde._core import __version__
 from optsde._keys import Key
@@ -12,7 +12,7 @@ from optsde.expect import ExpectedValue, LevelResult, expect
 from optsde.langevin import Langevin
 from optsde.merge import merge
 from optsde.methods import Method, methods
-from optsde.observers import Expectation, Final, Histogram, Loss, Moments, Paths
+from optsde.observers import Expectation, Final, FirstPassage, Histogram, Loss, Moments, Paths, Quantiles
 from optsde.optimizers import SAM, SGD, Adam, AdamW, RMSprop, SignSGD
 from optsde.ornstein_uhlenbeck import OrnsteinUhlenbeck
 from optsde.problem import Problem
@@ -38,6 +38,7 @@ __all__ = [
     "Expectation",
     "ExpectedValue",
     "Final",
+    "FirstPassage",
     "Histogram",
     "Interrupted",
     "Key",
@@ -49,6 +50,7 @@ __all__ = [
     "OrnsteinUhlenbeck",
     "Paths",
     "Problem",
+    "Quantiles",
     "RMSprop",
     "SignSGD",
     "StationaryEnsemble",
@@ -69,6 +71,7 @@ __all__ = [
     "noise",
     "observers",
     "plot",
+    "regions",
     "schedules",
     "simulate",
     "stationary",

@@ -128,7 +128,13 @@ def simulate(plan: dict[str, Any], poll: Callable[[int], None] | None) -> dict[s
          {"kind": "moments", "at": ..., "cov": bool}
          {"kind": "loss", "at": ..., "loss": loss dict}
          {"kind": "expectation", "at": ..., "function": f, "state": bool (of all variables, or the parameters)}
-         {"kind": "histogram", "at": ..., "bins": int, "range": (lo, hi), "coords": int64 array}  (one 1-D histogram a coordinate)
+         {"kind": "histogram", "at": ..., "axes": [(bins, lo, hi)], "coords": [int]}  (one 1-D histogram a coordinate; of
+            two axes, the joint one of two coordinates; without coordinates, of "function", "state" as above)
+         {"kind": "quantiles", "at": ..., "bits": int (mantissa bits of a bucket, 1 to 16)}
+         {"kind": "first_passage", "bridge": bool, and one of
+            "region": "beyond", "coord": int, "level": float, "rising": bool
+            "region": "ball", "center": (d,), "radius": float, "outside": bool
+            "region": "where", "function": f, "state": bool}
 
     result:
       complete: bool; n_diverged: int; first_divergence: (path, step) | None; bad_steps: int64 array (one for each diverged
@@ -138,7 +144,10 @@ def simulate(plan: dict[str, Any], poll: Callable[[int], None] | None) -> dict[s
          final:       {"values": (b - a, d)} (only the finished paths' rows, in path order)
          paths:       {"values": (T, k, d)}
          moments:     {"forest": Forest, "stats": Stats}     loss, expectation: the same with one component
-         histogram:   {"counts": (T, C, bins) int64, "underflow": (T, C) int64, "overflow": (T, C) int64}
+         histogram:   {"cells": (T, C, bins + 2) or (T, 1, bins_i + 2, bins_j + 2) int64}, what is below the range first
+         quantiles:   {"buckets": int64, "bucket_counts": int64} of those that are not empty, cell * 2**32 + bucket with
+                      cells numbered (T, rows); the buckets are those of observers/quantiles.py
+         first_passage: {"passages": (n,) float64 steps to the passage (inf: none; NaN: diverged), "places": (n, rows)}
     """
 
 class Stats(TypedDict):

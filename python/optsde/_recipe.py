@@ -117,4 +117,6 @@ class Recipe(Description):
         raw = _core.simulate(self.plan(), None if poll is None else lambda done: poll(done // cells))
         raw["bad_steps"] = -(-raw["bad_steps"] // cells)
         raw["path_steps"] = raw["path_steps"] // cells
+        for observer, found in zip(self.observers, raw["observers"], strict=True):
+            observer._settle(found, self)
         return raw

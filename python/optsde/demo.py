@@ -60,7 +60,7 @@ def _rate(ens: Ensemble) -> float:
 
 
 def _density(ens: Ensemble) -> tuple[FloatArray, FloatArray]:
-    edges = ens.histogram.edges
+    edges = np.asarray(ens.histogram.edges)
     return (edges[1:] + edges[:-1]) / 2.0, ens.histogram.density[0]
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from optsde import _core
 from optsde._stored import LostFunction
 from optsde.ensemble import Ensemble
+from optsde.observers.quantiles import merged_buckets
 
 # What a user calls the parts of a recipe.
 _ARGUMENTS = {"grid": "times and steps", "key": "rng", "observers": "observe", "keep_diverged": "on_divergence"}
@@ -22,8 +23,12 @@ def _merged_observer(raws: list[dict[str, Any]]) -> dict[str, Any]:
     if "forest" in raws[0]:
         forest, stats = _core.merge_forests([raw["forest"] for raw in raws])
         return {"forest": forest, "stats": stats}
-    if "counts" in raws[0]:
-        return {name: np.sum([raw[name] for raw in raws], axis=0) for name in ("counts", "underflow", "overflow")}
+    if "cells" in raws[0]:
+        return {"cells": np.sum([raw["cells"] for raw in raws], axis=0)}
+    if "buckets" in raws[0]:
+        return merged_buckets(raws)
+    if "times" in raws[0]:
+        return {name: np.concatenate([raw[name] for raw in raws]) for name in ("times", "places")}
     if not raws[0] or "folder" in raws[0]:  # its paths were written to disk
         return raws[0]
     # Paths are the last axis but one, in final (n, d) and in paths (T, k, d).

@@ -91,15 +91,16 @@ class HistogramResult(Result):
 
     Attributes
     ----------
-    edges : ndarray, shape (bins + 1,)
-    counts : ndarray of int, shape (T, bins) for one coordinate, (T, d, bins) for all
+    edges : ndarray, shape (bins + 1,), or two of them where two coordinates are counted together
+    counts : ndarray of int
+        (T, bins) for one coordinate or a function, (T, d, bins) for each, (T, bins_i, bins_j) for two together.
     density, stderr : ndarray, shape of counts
-        ``counts / (n · width)`` and its binomial standard error.
+        ``counts / (n · width)``, or n times area, and its binomial standard error.
     underflow, overflow : ndarray of int, shape of counts without the last axis
-        Paths below and above the range.
+        Paths below and above the range; of two coordinates together (T, 2), for each of them.
     """
 
-    edges: FloatArray
+    edges: FloatArray | tuple[FloatArray, FloatArray]
     counts: IntArray
     density: FloatArray
     stderr: FloatArray
@@ -162,23 +163,31 @@ def mean_result(t: FloatArray, step: IntArray, stats: dict[str, Any]) -> MeanRes
 
 
 def histogram_result(
-    t: FloatArray, step: IntArray, edges: FloatArray, raw: dict[str, Any], one: bool
+    t: FloatArray, step: IntArray, edges: FloatArray | tuple[FloatArray, FloatArray], cells: IntArray, one: bool
 ) -> HistogramResult:
-    """Densities from counts (T, C, bins)."""
-    counts, under, over = raw["counts"], raw["underflow"], raw["overflow"]
+    """Densities from the counts of cells (T, tables, bins + 2), the first below the range and the last above it; of two
+    coordinates together (T, 1, bins_i + 2, bins_j + 2).
+    """
     if one:
-        counts, under, over = counts[:, 0], under[:, 0], over[:, 0]
-    total = (counts.sum(axis=-1) + under + over)[..., None].astype(np.float64)
-    width = np.diff(edges)
+        cells = cells[:, 0]
+    if isinstance(edges, tuple):
+        axes: tuple[int, ...] = (-2, -1)
+        counts = cells[:, 1:-1, 1:-1]
+        width = np.diff(edges[0])[:, None] * np.diff(edges[1])
+        ends = [np.stack([cells[:, end].sum(axis=-1), cells[..., end].sum(axis=-1)], axis=-1) for end in (0, -1)]
+    else:
+        counts, axes, width = cells[..., 1:-1], (-1,), np.diff(edges)
+        ends = [cells[..., 0], cells[..., -1]]
+    total = cells.sum(axis=axes, keepdims=True).astype(np.float64)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         share = counts / total
         return HistogramResult(
             t=t,
             step=step,
             edges=edges,
-            counts=counts,
+            counts=np.ascontiguousarray(counts),
             density=share / width,
             stderr=np.sqrt(share * (1.0 - share) / total) / width,
-            underflow=under,
-            overflow=over,
+            underflow=np.ascontiguousarray(ends[0]),
+            overflow=np.ascontiguousarray(ends[1]),
         )

@@ -347,12 +347,25 @@ def observers(case, *, calls_python=False, at=4):
         optsde.Paths(at=2, keep=70, name="few"),
         optsde.Histogram(20, (-1.0, 1.0), at=at),
         optsde.Histogram(7, (-0.5, 2.0), coords=0, name="one"),
+        optsde.Quantiles([0.1, 0.5], at=at),
     ]
+    if case.dynamics.dim > 1:
+        seen.append(optsde.Histogram(5, (-1.0, 1.0), coords=(0, 1), name="joint"))
     if case.dynamics._loss is not None:
         seen.append(optsde.Loss(at=at))
     if calls_python:
         seen.append(optsde.Expectation(square, "square", at=at))
+        seen.append(optsde.Histogram(6, (0.0, 1.0), of=square, name="of"))
     return seen
+
+
+def passages():
+    """Observers of every step, which keep steps from being taken many at once."""
+    return [
+        optsde.FirstPassage(optsde.regions.Above(0.6), name="above"),
+        optsde.FirstPassage(optsde.regions.Below(0.1), name="below"),
+        optsde.FirstPassage(optsde.regions.Outside(0.0, 1.0), name="outside"),
+    ]
 
 
 def canonical(array):

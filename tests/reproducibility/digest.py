@@ -5,7 +5,7 @@ import json
 import sys
 
 import numpy as np
-from catalog import CASES, digests, observers
+from catalog import CASES, FEW, digests, observers, passages
 from optsde import _core
 
 if __name__ == "__main__":
@@ -13,6 +13,9 @@ if __name__ == "__main__":
     with np.errstate(all="ignore"):
         for name, case in CASES.items():
             out[name] = digests(case.run(observe=observers(case), n_paths=150, threads=1, on_divergence="keep"))
+        for name in FEW:
+            seen = CASES[name].run(observe=passages(), n_paths=150, threads=1, on_divergence="keep")
+            out[f"{name}, passages"] = digests(seen)
     for key in (1, 2**63 + 12345):
         for single in (False, True):
             normals = _core.normals(key, 3, 2**32 - 60, 133, 301, single)

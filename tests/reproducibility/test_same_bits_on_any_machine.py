@@ -8,11 +8,12 @@ from pathlib import Path
 
 import optsde
 import pytest
-from catalog import CASES, FEW, assert_same_bits, observers
+from catalog import CASES, FEW, assert_same_bits, observers, passages
 from optsde import _core
 
 HERE = Path(__file__).parent
 NORMALS = [f"normals {key} {single}" for key in (1, 2**63 + 12345) for single in (False, True)]
+PASSAGES = [f"{name}, passages" for name in FEW]
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -33,6 +34,17 @@ def test_threads_with_odd_numbers_of_paths(name, n_paths):
         assert_same_bits(
             one, case.run(observe=observers(case), n_paths=n_paths, threads=threads), f"{threads} threads, "
         )
+
+
+@pytest.mark.parametrize("name", FEW)
+def test_threads_of_first_passages(name):
+    """Alone, when blocks end early, and beside an observer that has them run to the end."""
+    case = CASES[name]
+    one = case.run(observe=passages(), n_paths=700, threads=1, on_divergence="keep")
+    for others in ([], [optsde.Final()]):
+        many = case.run(observe=[*others, *passages()], n_paths=700, threads=3, on_divergence="keep")
+        for passage in passages():
+            assert_same_bits(vars(one[passage.name]), vars(many[passage.name]), f"{passage.name}, ")
 
 
 def test_threads_by_environment(monkeypatch):
@@ -59,7 +71,7 @@ def test_observers_do_not_disturb_each_other():
             alone = case.run(observe=observer, n_paths=3000, threads=2)
             for field, value in vars(alone[observer.name]).items():
                 if value is not None:
-                    assert value.tobytes() == getattr(together[observer.name], field).tobytes(), (name, field)
+                    assert_same_bits({field: value}, {field: getattr(together[observer.name], field)}, f"{name}, ")
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +102,7 @@ def test_every_instruction_set_was_run(by_instruction_set):
     assert len(by_instruction_set["portable"]) >= len(CASES)
 
 
-@pytest.mark.parametrize("name", [*CASES, *NORMALS])
+@pytest.mark.parametrize("name", [*CASES, *PASSAGES, *NORMALS])
 def test_instruction_sets(by_instruction_set, name):
     sets = list(by_instruction_set)
     for simd in sets[1:]:

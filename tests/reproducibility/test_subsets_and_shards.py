@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import optsde
 import pytest
-from catalog import CASES, FEW, assert_same_bits, observers
+from catalog import CASES, FEW, assert_same_bits, observers, passages
 
 pytestmark = pytest.mark.filterwarnings("ignore::optsde.DivergenceWarning")
 N = 1000
@@ -70,6 +70,14 @@ def test_merged_shards_of_a_callback_observer():
     watch = observers(case, calls_python=True)
     whole = case.run(observe=watch, n_paths=N)
     parts = [case.run(observe=watch, n_paths=N, path_range=pair) for pair in ((0, 1), (1, 70), (70, 129), (129, N))]
+    assert_same_bits(whole, optsde.merge(parts))
+
+
+@pytest.mark.parametrize("name", FEW)
+def test_merged_shards_of_first_passages(name):
+    case = CASES[name]
+    whole = case.run(observe=passages(), n_paths=300)
+    parts = [case.run(observe=passages(), n_paths=300, path_range=pair) for pair in ((0, 1), (1, 70), (70, 300))]
     assert_same_bits(whole, optsde.merge(parts))
 
 

@@ -68,15 +68,11 @@ def test_scalar():
 
 def test_histogram():
     edges = np.array([0.0, 0.5, 1.0])
-    raw = {
-        "counts": np.array([[[3, 5]]]),
-        "underflow": np.array([[1]]),
-        "overflow": np.array([[1]]),
-    }
-    one = histogram_result(T, STEP, edges, raw, one=True)
+    cells = np.array([[[1, 3, 5, 1]]])
+    one = histogram_result(T, STEP, edges, cells, one=True)
     assert one.counts.shape == (1, 2)
     np.testing.assert_allclose(one.density, [[0.6, 1.0]])
     np.testing.assert_allclose(one.stderr[0, 0], np.sqrt(0.3 * 0.7 / 10) / 0.5)
-    every = histogram_result(T, STEP, edges, raw, one=False)
+    every = histogram_result(T, STEP, edges, cells, one=False)
     assert every.counts.shape == (1, 1, 2)
     assert every.underflow.shape == (1, 1)

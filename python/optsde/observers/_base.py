@@ -66,6 +66,9 @@ class Observer(Description):
     def _plan(self, recipe: Recipe) -> dict[str, Any]:
         """The native description, without its steps."""
 
+    def _settle(self, raw: dict[str, Any], recipe: Recipe) -> None:
+        """Completes what came from the native run by what the recipe knows."""
+
     @abstractmethod
     def _result(self, raw: dict[str, Any], t: FloatArray, step: IntArray, rows: slice) -> Result:
         """The result that people read, of the variable that has these rows of the state."""

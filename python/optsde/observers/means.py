@@ -6,10 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from optsde._arrays import FloatArray
 from optsde.observers._base import IntArray, Timed, checked_name, checked_times
+from optsde.observers._functions import OfState, checked_function
 from optsde.results import MeanResult, mean_result
 
 if TYPE_CHECKING:
@@ -89,28 +90,16 @@ class Expectation(Timed):
     def __init__(
         self, function: Callable[..., Any], name: str, at: int | ArrayLike | None = None, *, state: bool = False
     ) -> None:
-        if not callable(function):
-            raise TypeError(f"function: expected a function of θ (n, d), got {type(function).__name__}")
         if not isinstance(name, str):
             raise TypeError(f"name: expected a str, got {type(name).__name__}")
-        self._set(function=function, name=name, at=checked_times(at), state=bool(state))
+        self._set(function=checked_function("function", function), name=name, at=checked_times(at), state=bool(state))
 
     def _bytes(self, recipe: Recipe, copies: int) -> int:
         return 8 * self._count(recipe.grid) * 5 * copies
 
     def _plan(self, recipe: Recipe) -> dict[str, Any]:
-        function = _OfState(self.function, recipe.variables) if self.state else self.function
+        function = OfState(self.function, recipe.variables) if self.state else self.function
         return {"kind": "expectation", "function": function, "state": self.state}
 
     def _result(self, raw: dict[str, Any], t: FloatArray, step: IntArray, rows: slice) -> MeanResult:
         return mean_result(t, step, raw["stats"])
-
-
-class _OfState:
-    """A function of a dict of variables, as a function of all rows of the state."""
-
-    def __init__(self, function: Callable[..., Any], variables: dict[str, slice]) -> None:
-        self.function, self.variables = function, variables
-
-    def __call__(self, x: NDArray[Any]) -> Any:
-        return self.function({name: x[:, rows] for name, rows in self.variables.items()})

@@ -7,6 +7,7 @@ mod generator;
 mod heavy_tails;
 mod info;
 mod minibatch;
+mod observers;
 mod optimizers;
 mod points;
 mod simulate;

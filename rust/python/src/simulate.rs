@@ -3,13 +3,16 @@
 use crate::callback::PythonFunction;
 use crate::describe::{RunElement, entry, initial, loss, sde};
 use crate::errors::to_python;
+use crate::observers;
 use crate::optimizers::{algorithm, complete};
 use crate::stats;
 use numpy::{PyArray1, PyArrayMethods, PyReadonlyArray1};
-use optsde_core::dynamics::Floor;
+use optsde_core::dynamics::{Floor, Sde};
 use optsde_core::ensemble::{Control, Outcome, Plan, Start, run};
 use optsde_core::lanes::isa;
-use optsde_core::observe::{FunctionalMoments, Histogram, LossValue, Moments, Observer, Snapshots};
+use optsde_core::observe::{
+    FirstPassage, FunctionalMoments, Histogram, LossValue, Moments, Observer, Quantiles, Snapshots,
+};
 use optsde_core::scheme::{EulerMaruyama, Stepper, stepper};
 use optsde_core::wiener::{Grid, Increments};
 use pyo3::exceptions::{PyKeyboardInterrupt, PyMemoryError, PyValueError};
@@ -34,7 +37,9 @@ enum Watch<T: RunElement> {
     Snapshots(Arc<Snapshots<T>>, Vec<usize>),
     Moments(Arc<Moments>),
     Functional(Arc<FunctionalMoments<T>>),
-    Histogram(Arc<Histogram>, [usize; 2]),
+    Histogram(Arc<Histogram<T>>, Vec<usize>),
+    Quantiles(Arc<Quantiles>),
+    FirstPassage(Arc<FirstPassage<T>>),
 }
 
 impl<T: RunElement> Watch<T> {
@@ -44,20 +49,25 @@ impl<T: RunElement> Watch<T> {
             Watch::Moments(o) => o.clone(),
             Watch::Functional(o) => o.clone(),
             Watch::Histogram(o, _) => o.clone(),
+            Watch::Quantiles(o) => o.clone(),
+            Watch::FirstPassage(o) => o.clone(),
         }
     }
 }
 
-struct Sizes {
-    n_paths: u64,
-    range: (u64, u64),
-    n_steps: u64,
+/// The sizes of a run, for its observers.
+pub struct Sizes {
+    pub n_paths: u64,
+    pub range: (u64, u64),
+    pub n_steps: u64,
+    /// The length of a step.
+    pub h: f64,
     /// Parameters, and all variables of the state.
-    parameters: usize,
-    dim: usize,
+    pub parameters: usize,
+    pub dim: usize,
 }
 
-fn watch<T: RunElement>(dict: &Bound<'_, PyDict>, sizes: &Sizes) -> PyResult<Watch<T>> {
+fn watch<T: RunElement>(dict: &Bound<'_, PyDict>, sizes: &Sizes, sde: Option<&Arc<dyn Sde<T>>>) -> PyResult<Watch<T>> {
     let kind: String = entry(dict, "kind")?;
     let at = || -> PyResult<Vec<u64>> {
         let at: PyReadonlyArray1<'_, i64> = entry(dict, "at")?;
@@ -92,22 +102,17 @@ fn watch<T: RunElement>(dict: &Bound<'_, PyDict>, sizes: &Sizes) -> PyResult<Wat
             Watch::Functional(Arc::new(FunctionalMoments::new(at()?, sizes.n_paths, rows, Box::new(function))))
         }
         "histogram" => {
-            let (low, high): (f64, f64) = entry(dict, "range")?;
-            let coords: PyReadonlyArray1<'_, i64> = entry(dict, "coords")?;
-            let coords: Vec<usize> = coords.as_array().iter().map(|c| *c as usize).collect();
-            if coords.iter().any(|c| *c >= sizes.parameters) {
-                return Err(PyValueError::new_err(format!("coords: not below the dimension {}", sizes.parameters)));
-            }
-            let (at, bins) = (at()?, entry::<usize>(dict, "bins")?);
-            let shape = [at.len(), coords.len()];
-            Watch::Histogram(Arc::new(Histogram::new(at, coords, bins, low, high)), shape)
+            let (histogram, shape) = observers::histogram(dict, at()?, sizes)?;
+            Watch::Histogram(Arc::new(histogram), shape)
         }
+        "quantiles" => Watch::Quantiles(Arc::new(Quantiles::new(at()?, sizes.dim, entry(dict, "bits")?))),
+        "first_passage" => Watch::FirstPassage(Arc::new(observers::first_passage(dict, sizes, sde)?)),
         _ => return Err(PyValueError::new_err(format!("observe: unknown kind {kind:?}"))),
     })
 }
 
-/// What advances the run, and the floor of its equation.
-fn steps<T: RunElement>(plan: &Bound<'_, PyDict>, h: f64) -> PyResult<(Arc<dyn Stepper<T>>, Option<Floor>)> {
+/// What advances the run, and the equation that it is a method for.
+fn steps<T: RunElement>(plan: &Bound<'_, PyDict>, h: f64) -> PyResult<(Arc<dyn Stepper<T>>, Option<Arc<dyn Sde<T>>>)> {
     let method: String = entry(plan, "method")?;
     let dynamics: Bound<'_, PyDict> = entry(plan, "dynamics")?;
     if method == "algorithm" {
@@ -118,8 +123,7 @@ fn steps<T: RunElement>(plan: &Bound<'_, PyDict>, h: f64) -> PyResult<(Arc<dyn S
         };
     }
     let sde = sde::<T>(&dynamics)?;
-    let floor = sde.floor();
-    Ok((stepper(&method, sde, h).map_err(to_python)?, floor))
+    Ok((stepper(&method, sde.clone(), h).map_err(to_python)?, Some(sde)))
 }
 
 /// Where the state starts: parameters, variables given, and whether the others are made from the parameters.
@@ -146,17 +150,21 @@ fn typed<'py, T: RunElement>(dict: &Bound<'py, PyDict>, poll: Option<Py<PyAny>>)
         "three_point" => Increments::ThreePoint,
         _ => return Err(PyValueError::new_err(format!("increments: unknown law {increments:?}"))),
     };
-    let (stepper, floor) = steps::<T>(dict, h)?;
+    let (stepper, equation) = steps::<T>(dict, h)?;
+    let floor: Option<Floor> = equation.as_ref().and_then(|sde| sde.floor());
     let sizes = Sizes {
         n_paths: entry(dict, "n_paths")?,
         range: entry(dict, "path_range")?,
         n_steps: entry(dict, "n_steps")?,
+        h,
         parameters: entry(dict, "dim")?,
         dim: stepper.dim(),
     };
     let observers: Bound<'_, PyList> = entry(dict, "observers")?;
-    let watches: Vec<Watch<T>> =
-        observers.iter().map(|item| watch::<T>(item.cast::<PyDict>()?, &sizes)).collect::<PyResult<_>>()?;
+    let watches: Vec<Watch<T>> = observers
+        .iter()
+        .map(|item| watch::<T>(item.cast::<PyDict>()?, &sizes, equation.as_ref()))
+        .collect::<PyResult<_>>()?;
     let plan = Plan {
         stepper,
         initial: start(dict, &sizes)?,
@@ -202,7 +210,7 @@ fn typed<'py, T: RunElement>(dict: &Bound<'py, PyDict>, poll: Option<Py<PyAny>>)
     result.set_item("wall_time", wall_time)?;
     result.set_item("threads", outcome.threads)?;
     result.set_item("simd", isa().name())?;
-    result.set_item("path_steps", finished().count() as u64 * sizes.n_steps)?;
+    result.set_item("path_steps", outcome.path_steps)?;
     let list = PyList::empty(py);
     for watch in watches {
         let item = PyDict::new(py);
@@ -217,16 +225,10 @@ fn typed<'py, T: RunElement>(dict: &Bound<'py, PyDict>, poll: Option<Py<PyAny>>)
             Watch::Moments(moments) => stats::put(&item, &moments.forest())?,
             Watch::Functional(moments) => stats::put(&item, &moments.forest())?,
             Watch::Histogram(histogram, shape) => {
-                let counts = histogram.counts();
-                let cells = counts.len() / shape.iter().product::<usize>().max(1);
-                let part = |range: std::ops::Range<usize>| {
-                    let rows = counts.chunks_exact(cells.max(1)).flat_map(|row| &row[range.clone()]);
-                    PyArray1::from_iter(py, rows.copied())
-                };
-                item.set_item("counts", part(1..cells - 1).reshape([shape[0], shape[1], cells - 2])?)?;
-                item.set_item("underflow", part(0..1).reshape(shape)?)?;
-                item.set_item("overflow", part(cells - 1..cells).reshape(shape)?)?;
+                item.set_item("cells", PyArray1::from_vec(py, histogram.counts()).reshape(shape)?)?;
             }
+            Watch::Quantiles(quantiles) => observers::put_quantiles(&item, &quantiles)?,
+            Watch::FirstPassage(passage) => observers::put_passages(&item, &passage, &sizes, &outcome.finished)?,
         }
         list.append(item)?;
     }
@@ -235,7 +237,7 @@ fn typed<'py, T: RunElement>(dict: &Bound<'py, PyDict>, poll: Option<Py<PyAny>>)
 }
 
 /// Of states `(…, paths, dim)` from path `begin` on, those of finished paths; `shape` follows.
-fn keep_finished<T: RunElement>(values: &[T], shape: &mut [usize], begin: u64, finished: &[(u64, u64)]) -> Vec<T> {
+pub fn keep_finished<T: Copy>(values: &[T], shape: &mut [usize], begin: u64, finished: &[(u64, u64)]) -> Vec<T> {
     let [.., paths, dim] = shape else { return Vec::new() };
     let stride = *paths * *dim;
     let last = *paths as u64;

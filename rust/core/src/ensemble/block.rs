@@ -7,7 +7,7 @@ use crate::buffer::Buffer;
 use crate::dynamics::Floor;
 use crate::error::{Error, Result};
 use crate::lanes::{LANE_MULTIPLE, Real};
-use crate::observe::{Block, GROUP, Recorder};
+use crate::observe::{Block, GROUP, Look, Recorder};
 use crate::scheme::Step;
 use crate::wiener::{Element, WienerPath};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,10 +27,22 @@ pub(super) struct Worker<'a, T: Element> {
     recorders: Vec<Box<dyn Recorder<T> + 'a>>,
     /// For each step at which something is recorded: (step, observer, index of the time), ascending.
     agenda: &'a [(u64, usize, usize)],
+    /// Observers of every step.
+    lookers: Vec<usize>,
+    /// Whether all are, and there are some: then a block may end when they have what they want.
+    may_finish: bool,
     alive: Vec<u64>,
     first_bad: Vec<Option<u64>>,
-    /// Path-steps of the block in hand after which a variable was below its floor.
-    touches: u64,
+    taken: Taken,
+}
+
+/// What a block took.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Taken {
+    /// Path-steps.
+    pub steps: u64,
+    /// Path-steps after which a variable was below its floor.
+    pub touches: u64,
 }
 
 impl<'a, T: Element> Worker<'a, T> {
@@ -42,6 +54,8 @@ impl<'a, T: Element> Worker<'a, T> {
         width: usize,
     ) -> Self {
         let draws = plan.stepper.draws();
+        let observers = plan.observers.iter().enumerate();
+        let lookers: Vec<usize> = observers.filter(|(_, observer)| observer.every_step()).map(|(o, _)| o).collect();
         Self {
             plan,
             control,
@@ -51,17 +65,19 @@ impl<'a, T: Element> Worker<'a, T> {
             noise: WienerPath::new(plan.key, plan.grid, plan.first_cell, plan.n_steps, draws, width),
             recorders: plan.observers.iter().map(|observer| observer.recorder(width)).collect(),
             agenda,
+            may_finish: !lookers.is_empty() && lookers.len() == plan.observers.len(),
+            lookers,
             alive: Vec::with_capacity(width / GROUP as usize + 2),
             first_bad: vec![None; width],
-            touches: 0,
+            taken: Taken::default(),
         }
     }
 
     /// Runs paths `first..end` and commits them. Diverging paths are found at the end; the block is then run again
     /// without them, as its noise has an address.
     ///
-    /// Gives the number of path-steps at which a floored variable was below its floor.
-    pub(super) fn run_block(&mut self, first: u64, end: u64, bad: &mut Vec<(u64, u64)>, width: usize) -> Result<u64> {
+    /// Gives what it took.
+    pub(super) fn run_block(&mut self, first: u64, end: u64, bad: &mut Vec<(u64, u64)>, width: usize) -> Result<Taken> {
         let n = (end - first) as usize;
         // Rows are as long as the block needs; every block but the last fills them.
         let span = Span { n, width: n.next_multiple_of(LANE_MULTIPLE).min(width) };
@@ -75,7 +91,9 @@ impl<'a, T: Element> Worker<'a, T> {
         let d = self.plan.stepper.dim();
         let x = &self.x[..d * span.width];
         let finite = |p: usize| (0..d).all(|i| x[i * span.width + p].is_finite());
-        let lost: Vec<usize> = (0..n).filter(|p| !finite(*p)).collect();
+        let (may_finish, recorders) = (self.may_finish, &self.recorders);
+        let lost: Vec<usize> =
+            (0..n).filter(|p| !finite(*p) && !(may_finish && have_finished(recorders, *p))).collect();
         if !lost.is_empty() {
             if !self.plan.keep_diverged {
                 for p in &lost {
@@ -91,7 +109,7 @@ impl<'a, T: Element> Worker<'a, T> {
         for recorder in &mut self.recorders {
             recorder.commit(&block);
         }
-        Ok(self.touches)
+        Ok(self.taken)
     }
 
     fn advance(&mut self, first: u64, span: Span, record: bool, watch: bool) -> Result<()> {
@@ -100,10 +118,10 @@ impl<'a, T: Element> Worker<'a, T> {
         let x = &mut self.x[..plan.stepper.dim() * span.width];
         let scratch = &mut self.scratch[..plan.stepper.scratch_rows() * span.width];
         plan.initial.fill(plan.key, first, span, x)?;
-        self.touches = 0;
         plan.stepper.begin(x, scratch, span)?;
         self.noise.start_block(first, span.width);
         if record {
+            self.taken = Taken::default();
             for recorder in &mut self.recorders {
                 recorder.begin(&block);
             }
@@ -121,6 +139,15 @@ impl<'a, T: Element> Worker<'a, T> {
                     self.recorders[*observer].record(*index, x, &block)?;
                 }
             }
+            if record && !self.lookers.is_empty() {
+                let look = Look { k, t: plan.time(k), last: k.checked_sub(1).map(|k| self.noise.at(k)) };
+                for observer in &self.lookers {
+                    self.recorders[*observer].look(&look, x, &block)?;
+                }
+                if self.may_finish && self.recorders.iter().all(|recorder| recorder.finished()) {
+                    break;
+                }
+            }
             if k == plan.n_steps {
                 break;
             }
@@ -135,7 +162,8 @@ impl<'a, T: Element> Worker<'a, T> {
             (self.tick)();
             if leaps {
                 let next = agenda.peek().map_or(plan.n_steps, |(at, ..)| *at);
-                let (dw, count) = self.noise.run(k, next - k);
+                let most = if self.lookers.is_empty() { next - k } else { 1 };
+                let (dw, count) = self.noise.run(k, most);
                 plan.stepper.leap(plan.grid.h, dw, count, x, span)?;
                 k += count as u64;
             } else {
@@ -143,11 +171,15 @@ impl<'a, T: Element> Worker<'a, T> {
                 let (dw, beside) = self.noise.step(k);
                 let step = Step { t: plan.time(k), h: plan.grid.h, dw, beside, at, span };
                 plan.stepper.step(&step, x, scratch)?;
-                if let Some(floor) = &plan.floor {
-                    self.touches += touches(floor, x, &block);
+                if let Some(floor) = plan.floor.as_ref().filter(|_| record) {
+                    let recorders = if self.may_finish { self.recorders.as_slice() } else { &[] };
+                    self.taken.touches += touches(floor, x, &block, recorders);
                 }
                 k += 1;
             }
+        }
+        if record {
+            self.taken.steps = k * span.n as u64;
         }
         if !watch {
             self.control.advance((plan.n_steps - reported) * span.n as u64);
@@ -156,8 +188,13 @@ impl<'a, T: Element> Worker<'a, T> {
     }
 }
 
-/// How many of the paths that count have a variable below its floor.
-fn touches<T: Real>(floor: &Floor, x: &[T], block: &Block<'_>) -> u64 {
+/// Whether there are recorders and all have what they want of lane `p`.
+fn have_finished<T: Real>(recorders: &[Box<dyn Recorder<T> + '_>], p: usize) -> bool {
+    !recorders.is_empty() && recorders.iter().all(|recorder| recorder.has_finished(p))
+}
+
+/// How many of the paths that count and go on have a variable below its floor.
+fn touches<T: Real>(floor: &Floor, x: &[T], block: &Block<'_>, recorders: &[Box<dyn Recorder<T> + '_>]) -> u64 {
     let width = block.span.width;
     let mut below = 0;
     for (first, lanes) in (0..block.span.n).step_by(64).map(|p| (p, p..(p + 64).min(block.span.n))) {
@@ -170,7 +207,7 @@ fn touches<T: Real>(floor: &Floor, x: &[T], block: &Block<'_>) -> u64 {
         }
         while mask != 0 {
             let p = first + mask.trailing_zeros() as usize;
-            below += u64::from(block.is_alive(p));
+            below += u64::from(block.is_alive(p) && !have_finished(recorders, p));
             mask &= mask - 1;
         }
     }

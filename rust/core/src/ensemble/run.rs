@@ -21,6 +21,8 @@ pub struct Outcome {
     pub diverged: Vec<(u64, u64)>,
     /// Path-steps after which a variable was below its floor, of the paths that count.
     pub floor_touches: u64,
+    /// Path-steps of the finished paths.
+    pub path_steps: u64,
     /// Threads that ran.
     pub threads: usize,
     /// The failure that stopped the run; what was finished before it is kept.
@@ -47,11 +49,12 @@ pub fn run<T: Element>(plan: &Plan<T>, threads: usize, control: &Control, poll: 
         while let Some((first, end)) = queue.take() {
             bad.clear();
             match worker.run_block(first, end, &mut bad, width) {
-                Ok(touches) => {
+                Ok(taken) => {
                     let mut outcome = outcome.lock().unwrap_or_else(PoisonError::into_inner);
                     outcome.finished.push((first, end));
                     outcome.diverged.extend(&bad);
-                    outcome.floor_touches += touches;
+                    outcome.floor_touches += taken.touches;
+                    outcome.path_steps += taken.steps;
                 }
                 Err(Error::Interrupted) => return,
                 Err(error) => return control.fail(error),

@@ -1,20 +1,27 @@
 //! Observers fold blocks of paths into statistics while they run: one file a statistic.
 
+mod bridge;
 mod functional;
 mod histogram;
 mod moments;
+mod passage;
+mod quantiles;
 mod snapshots;
 mod sums;
 
+pub use bridge::Bridge;
 pub use functional::{Functional, FunctionalMoments, LossValue};
-pub use histogram::Histogram;
+pub use histogram::{Axis, Counted, Histogram};
 pub use moments::Moments;
+pub use passage::{FirstPassage, Found, Region};
+pub use quantiles::{MOST_BITS, Quantiles};
 pub use snapshots::Snapshots;
 pub use sums::{Forest, GROUP, Stats};
 
 use crate::block::Span;
 use crate::error::Result;
 use crate::lanes::Real;
+use crate::scheme::StepAddress;
 
 /// A block of consecutive paths, and which of them count.
 #[derive(Clone, Copy, Debug)]
@@ -47,10 +54,26 @@ impl Block<'_> {
     }
 }
 
-/// A statistic of the ensemble at some steps.
+/// The step at which an observer of every step looks.
+#[derive(Clone, Copy, Debug)]
+pub struct Look {
+    /// Steps since the start.
+    pub k: u64,
+    /// Time.
+    pub t: f64,
+    /// Where the step that ended here drew its noise; None at the start.
+    pub last: Option<StepAddress>,
+}
+
+/// A statistic of the ensemble at some steps, or at every step.
 pub trait Observer<T: Real>: Send + Sync {
     /// The steps, counted from the start of the run, in ascending order.
     fn at(&self) -> &[u64];
+    /// Whether it looks at every step, the start and the end among them, by [`Recorder::look`]: no list of them is
+    /// made.
+    fn every_step(&self) -> bool {
+        false
+    }
     /// What one worker uses; made once, not per block.
     fn recorder(&self, width: usize) -> Box<dyn Recorder<T> + '_>;
     /// Whether it calls Python, and so must run on the calling thread.
@@ -65,6 +88,19 @@ pub trait Recorder<T: Real> {
     fn begin(&mut self, block: &Block<'_>);
     /// The block's state `x` at the `k`-th step of [`Observer::at`].
     fn record(&mut self, k: usize, x: &[T], block: &Block<'_>) -> Result<()>;
+    /// The block's state at every step, for an observer of every step.
+    fn look(&mut self, _look: &Look, _x: &[T], _block: &Block<'_>) -> Result<()> {
+        Ok(())
+    }
+    /// Whether nothing that comes changes what it has of this block. A block that all have finished ends there.
+    fn finished(&self) -> bool {
+        false
+    }
+    /// The same of one lane. What becomes of a path that all have finished is not looked at: it cannot diverge any
+    /// more, whether or not its block goes on.
+    fn has_finished(&self, _p: usize) -> bool {
+        false
+    }
     /// Folds the block into the statistic.
     fn commit(&mut self, block: &Block<'_>);
 }

@@ -51,6 +51,10 @@ impl Tag {
     pub const LABEL: Tag = Tag(9);
     /// Pilot runs.
     pub const PILOT: Tag = Tag(10);
+    /// Whether a path touched a level between two steps.
+    pub const PASSAGE: Tag = Tag(11);
+    /// When it did.
+    pub const PASSAGE_TIME: Tag = Tag(12);
 }
 
 /// Where a block of paths reads its noise.
@@ -359,6 +363,13 @@ fn f32_variance(variance: f64) -> (f32, f64) {
 pub fn fill_uniforms(address: Address, blocks: Range<u64>, width: usize, out: &mut [f64]) {
     let rows = Rows::new(out, blocks.end.saturating_sub(blocks.start).saturating_mul(2), width);
     dispatch(Generate { address, blocks, width, emit: Uniforms { rows } });
+}
+
+/// The two uniforms of block `q` of path `first_path + lane`, the bits of [`fill_uniforms`], where few lanes need any.
+pub fn uniforms_at(address: Address, q: u64, lane: u64) -> [f64; 2] {
+    let [w0, w1, w2, w3] = address.words(q, lane).map(u64::from);
+    let uniform = |bits: u64| (bits >> 12) as f64 * f64::EPSILON + f64::EPSILON / 2.0;
+    [uniform(w0 << 32 | w1), uniform(w2 << 32 | w3)]
 }
 
 /// Normal number `index` of path `first_path`, by other means than [`fill_normals`]: the scalar generator and the
