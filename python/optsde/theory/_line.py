@@ -92,6 +92,10 @@ class Chart:
             return np.asarray(np.log(odds * (self.high - self.middle) / (self.middle - self.low)))
 
 
+class NoDensity(ValueError):
+    """The weight cannot be normalised."""
+
+
 class Line:
     """The potential and weight of a diffusion on an interval.
 
@@ -157,7 +161,7 @@ class Line:
             raise ValueError(f"{self._what}: without noise there is no density")
         falls = np.flatnonzero(good[:-1] & good[1:] & (a[:-1] >= 0.0) & (a[1:] <= 0.0) & (a[:-1] > a[1:]))
         if len(falls) == 0:
-            raise ValueError(f"{self._what}: no normalisable density: nowhere does the drift turn back to a point")
+            raise NoDensity(f"{self._what}: no normalisable density: nowhere does the drift turn back to a point")
         middle = falls[np.argmin(np.abs(_SCAN[falls]))]
         first, last = middle, middle
         while first > 0 and good[first - 1]:
@@ -215,14 +219,15 @@ class Line:
             u, psi, top, last = float(end), 0.0, -np.inf, -np.inf
             while True:
                 if abs(u) > _FURTHEST:
-                    raise ValueError(
+                    raise NoDensity(
                         f"{self._what}: no normalisable density: its weight does not fall off towards "
                         f"{self.chart.place(np.array([u]))[0]:.3g}"
                     )
                 grid = u + sign * _FIRST_WIDTH * (NODES + 1.0) / 2.0
                 ratio, log_d = self._ratio(self.chart.place(grid))
                 stretch = self.chart.stretch(grid)
-                slope = ratio * np.exp(stretch) * sign * _FIRST_WIDTH / 2.0
+                with np.errstate(over="ignore"):
+                    slope = ratio * np.exp(stretch) * sign * _FIRST_WIDTH / 2.0
                 weight = -(psi + CUMULATIVE @ slope) - log_d + stretch
                 parts.append(np.array([u + sign * _FIRST_WIDTH]))
                 u, psi = u + sign * _FIRST_WIDTH, psi + float(WEIGHTS @ slope)
@@ -322,7 +327,7 @@ class Line:
         inside = float((np.exp(self.log_weight - top) * self.half @ WEIGHTS).sum())
         ends = [self._beyond(self.log_weight[side] - top, side) for side in (0, -1)]
         if min(rate for _, rate in ends) <= 0.0:
-            raise ValueError(f"{self._what}: no normalisable density: its weight does not fall off at an end")
+            raise NoDensity(f"{self._what}: no normalisable density: its weight does not fall off at an end")
         total = inside + sum(tail for tail, _ in ends)
         (left, down), (right, up) = ends
         return top + float(np.log(total)), (left / total, right / total), (down, up)
@@ -363,10 +368,8 @@ class Line:
         """ψ at points (n,) within the interval; linear in u beyond the panels."""
         u, panel, place = self._locate(x)
         psi = self.edge_potential[panel] + legendre.legval(place, self._series[panel].T, tensor=False)
-        beyond = (
-            np.minimum(u - self.edges[0], 0.0) * self._ends[0] + np.maximum(u - self.edges[-1], 0.0) * self._ends[1]
-        )
-        return np.asarray(psi + beyond)
+        low, high = np.minimum(u - self.edges[0], 0.0), np.maximum(u - self.edges[-1], 0.0)
+        return np.asarray(psi + low * self._ends[0] + high * self._ends[1])
 
     def log_density(self, x: FloatArray) -> FloatArray:
         """Logarithm of the normalised density at points (n,); -inf outside the interval."""

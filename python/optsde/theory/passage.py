@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from optsde._arrays import FloatArray, positive_number, real_number
 from optsde.losses import Loss
-from optsde.theory._line import CUMULATIVE, NODES, RELEVANT, WEIGHTS, Line
+from optsde.theory._line import CUMULATIVE, NODES, RELEVANT, WEIGHTS, Line, NoDensity
 
 _WHAT = "mean_first_passage_time"
 
@@ -60,24 +60,28 @@ def mean_first_passage_time(
         return 0.0
     sign = 1.0 if last > first else -1.0
 
-    # Upwards: to the left of the target everything mirrors.
+    low, high = sign * first, sign * last
+    local = temperature if callable(temperature) else _constant(positive_number("temperature", temperature))
+
+    # Upwards: of a target below, all is mirrored. What lies beyond the target does not matter; there a parabola stands
+    # in, so that there is a weight whatever the loss does.
+    def diffusion(x: FloatArray) -> FloatArray:
+        within = np.minimum(x, high)
+        return np.broadcast_to(np.asarray(local(sign * within), dtype=np.float64), x.shape)
+
     def drift(x: FloatArray) -> FloatArray:
-        return np.asarray(-sign * loss.grad((sign * x)[:, None])[:, 0])
+        slope = sign * loss.grad((sign * np.minimum(x, high))[:, None])[:, 0]
+        return np.where(x <= high, -slope, diffusion(x) * (high - x) / (high - low) ** 2)
 
-    if callable(temperature):
-        local = temperature
+    try:
+        line = Line(drift, diffusion, _WHAT, cover=(low, high), steep=True)
+    except NoDensity as error:
+        raise ValueError(f"{error}: paths escape on the other side, and the mean is infinite") from None
+    return _time(line, low, high)
 
-        def diffusion(x: FloatArray) -> FloatArray:
-            return np.broadcast_to(np.asarray(local(sign * x), dtype=np.float64), x.shape)
 
-    else:
-        constant = positive_number("temperature", temperature)
-
-        def diffusion(x: FloatArray) -> FloatArray:
-            return np.full(x.shape, constant)
-
-    line = Line(drift, diffusion, _WHAT, cover=(sign * first, sign * last), steep=True)
-    return _time(line, sign * first, sign * last)
+def _constant(temperature: float) -> Callable[[FloatArray], ArrayLike]:
+    return lambda x: np.full(x.shape, temperature)
 
 
 def _time(line: Line, first: float, last: float) -> float:
