@@ -1,4 +1,4 @@
-"""The theory on random problems: residuals, long recursions, normalisation; hypothesis draws the problems. No sampling."""
+"""The theory on random problems, which hypothesis draws: residuals, long recursions, normalisation. No sampling."""
 
 import numpy as np
 import optsde

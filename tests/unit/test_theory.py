@@ -435,6 +435,19 @@ def test_stable_scales_at_two_are_gaussian(isotropic, kwargs):
         np.testing.assert_allclose(2 * theory.stable_scale(model) ** 2, variances, rtol=1e-9)
 
 
+@pytest.mark.skipif(not hasattr(optsde, "UnderdampedLangevin"), reason="not there yet")
+def test_underdamped_langevin():
+    loss, temperature, friction, mass = Quadratic(1.5, [2.0]), 0.3, 0.8, 2.0
+    model = optsde.UnderdampedLangevin(loss, temperature, friction, mass)
+    cov = np.asarray(theory.stationary_cov(model))
+    np.testing.assert_allclose(cov, np.diag([temperature / 1.5, temperature / mass]), atol=1e-12)
+    np.testing.assert_allclose(theory.stationary_mean(model)["theta"], [2.0])
+    assert theory.iact(model)["theta"].item() == pytest.approx(2 * friction / 1.5, rel=1e-10)
+    assert float(theory.effective_temperature(model)) == pytest.approx(temperature)
+    wells = optsde.UnderdampedLangevin(optsde.losses.DoubleWell(), temperature, friction)
+    assert theory.stationary_density(wells).var == theory.gibbs_density(wells.loss, temperature).var
+
+
 # --- results and refusals ---------------------------------------------------------------------------------------------
 
 
@@ -484,7 +497,7 @@ REFUSED = [
     (lambda: theory.effective_temperature(optsde.SGD(0.1).discrete(Problem(DOUBLE_WELL, Gaussian(1.0)))), "not linear"),
     (lambda: theory.gibbs_restoring_lr(Problem(Quadratic(TWO_DIM_H), Gaussian(TWO_DIM_COV)), 0.1), "independent"),
     (lambda: theory.gibbs_restoring_lr(GROWING, 0.1), "constant noise"),
-    (lambda: theory.gibbs_restoring_lr(Problem(Quadratic([1.0, 1.0]), Gaussian([1.0, 0.0])), 0.1), "positive variances"),
+    (lambda: theory.gibbs_restoring_lr(Problem(Quadratic(1.0, dim=2), Gaussian([1, 0])), 0.1), "positive variances"),
     (lambda: theory.converged_loss_slope(P1, 0.5), "gradient of norm 0.5"),
     (lambda: theory.converged_loss_slope(STABLE, 0.0), "no covariance"),
     (lambda: theory.gibbs_density(Quadratic(-1.0, dim=1), 1.0), "no normalisable density"),
