@@ -39,25 +39,27 @@ def test_lyapunov_residuals_of_general_drift(d, seed):
     momentum=st.sampled_from([0.0, 0.5, 0.9]),
     nesterov=st.booleans(),
     growing=st.booleans(),
+    decay=st.sampled_from([0.0, 0.5]),
     seed=seeds,
 )
-def test_algorithms_agree_with_a_recursion(d, momentum, nesterov, growing, seed):
+def test_algorithms_agree_with_a_recursion(d, momentum, nesterov, growing, decay, seed):
     rng = np.random.default_rng(seed)
     h, base, slope = rng.uniform(0.3, 2.0, d), rng.uniform(0.1, 1.0, d), rng.uniform(0.1, 0.5, d) * growing
     centre, middle, lr, batch = rng.standard_normal(d), rng.standard_normal(d), 0.1, 2
     noise = optsde.noise.AffineDiagonal(base, slope, middle)
     problem = optsde.Problem(optsde.losses.Quadratic(h, centre), noise, batch_size=batch)
     ahead = bool(nesterov and momentum)
-    sgd = optsde.SGD(lr, momentum, nesterov=ahead)
+    sgd = optsde.SGD(lr, momentum, nesterov=ahead, weight_decay=decay)
     # By coordinate: E of (x, v, x², xv, v²) in units v' = βv - lr g, x' = x + v'.
     x = v = xx = xv = vv = np.zeros(d)
     look = momentum if ahead else 0.0
     for _ in range(3000):
         at, square = x + look * v, xx + 2 * look * xv + look**2 * vv
         kick = lr**2 * (base + slope * (square - 2 * middle * at + middle**2)) / batch
-        a, b, c = 1 - lr * h, momentum - lr * h * look, lr * h * centre
-        # v' = -lr h x + b v + c
-        e = -lr * h
+        pull = lr * (h + decay)
+        a, b, c = 1 - pull, momentum - pull * look, lr * h * centre
+        # v' = e x + b v + c
+        e = -pull
         v2 = e * x + b * v + c
         vv2 = e**2 * xx + b**2 * vv + c**2 + 2 * (e * b * xv + e * c * x + b * c * v) + kick
         xv2 = e * xx + b * xv + c * x + vv2
