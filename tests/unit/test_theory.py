@@ -504,6 +504,7 @@ REFUSED = [
     (lambda: theory.gibbs_density(optsde.losses.MuellerBrown(), 1.0), "no such sum"),
     (lambda: theory.gibbs_density(DOUBLE_WELL, 0.0), "positive"),
     (lambda: theory.stationary_density(optsde.SGD(0.1).flow(P1)), "without noise"),
+    (lambda: theory.stationary_density(optsde.Langevin(DOUBLE_WELL, 0.0)), "without noise"),
     (lambda: theory.stationary_density(optsde.SGD(0.1).discrete(GROWING)), "of an algorithm"),
     (lambda: theory.stationary_density(
         optsde.SDE(lambda t, x: 0.1 * x, lambda t, x: 0.5 * x, dim=1, noise="diagonal")), "no normalisable density"),

@@ -185,6 +185,8 @@ def stationary_density(dynamics: Dynamics) -> Density | ProductDensity:
             f"equation's may be: SGD.sde(problem); got {dynamics!r}"
         )
     temperatures = gibbs_temperatures(dynamics)
+    if temperatures is not None and temperatures.min() <= 0.0:
+        raise ValueError(f"{_WHAT}: without noise in every direction there is no density")
     loss = dynamics._loss or getattr(dynamics, "loss", None)
     if loss is not None and temperatures is not None and ("v" in dynamics.state or np.ptp(temperatures) == 0.0):
         if "v" in dynamics.state and np.ptp(temperatures) > 1e-12 * temperatures.max():
