@@ -126,8 +126,10 @@ def _integrated(x: FloatArray) -> float:
     sums = -1.0 + 2.0 * np.cumsum(correlation)
     # What alternates ends when its size does.
     enough = np.arange(half) >= _WINDOW * (-1.0 + 2.0 * np.cumsum(np.abs(correlation)))
-    last = int(enough.argmax()) if enough.any() else half - 1
-    return float(max(sums[last], 1.0 / n))
+    if not enough.any():
+        # Chains are too short to show it.
+        return float(n)
+    return float(max(sums[enough.argmax()], 1.0 / n))
 
 
 def autocorrelation_times(draws: FloatArray, stride: int) -> tuple[FloatArray, FloatArray]:
@@ -146,8 +148,10 @@ def autocorrelation_times(draws: FloatArray, stride: int) -> tuple[FloatArray, F
 
 
 def local_time(draws: FloatArray, stride: int) -> float:
-    """The longest integrated time, in steps, within paths: each about its own mean, so that wells do not count."""
-    return float(autocorrelation_times(draws - draws.mean(axis=0), stride)[0].max())
+    """The longest integrated time, in steps, within paths: each about its own mean, so that wells do not count; no
+    less than the draws can show.
+    """
+    return max(float(autocorrelation_times(draws - draws.mean(axis=0), stride)[0].max()), float(stride))
 
 
 def tail_index(draws: FloatArray) -> tuple[FloatArray, int]:

@@ -324,6 +324,8 @@ class Search:
             return None
         latest = np.concatenate(self.recent)
         within = evidence.local_time(latest[:, :_FEW_PATHS], self.stride)
+        # From now on draws follow what happens within a well.
+        self.memory = self.memory[0], min(self.memory[1], within)
         if len(latest) * self.stride < _LONG * within or segment.total < _LONG_IN_A_WELL * within:
             return None
         cov = self.estimates()[1].value

@@ -35,7 +35,7 @@ from optsde.stationary.result import StationaryEnsemble, StationaryVariable
 
 _PATHS = 512
 _PATHS_OF_MANY_VARIABLES = 256
-_MANY_VARIABLES = 64
+_MANY_VARIABLES = 4
 # Numbers that are drawn or updated where nobody says how many steps: some seconds; with Python's functions, fewer.
 _WORK = 4e9
 _WORK_IN_PYTHON = 2e8
@@ -81,7 +81,7 @@ def stationary(
     rtol : float
         The accuracy: ``mean_error <= rtol · std`` and ``var_error <= rtol · var`` of each parameter.
     n_paths : int, optional
-        Paths side by side, an even number; 512, or 256 for more than 64 variables.
+        Paths side by side, an even number; 512, or 256 for states of more than 4 numbers.
     dt : float, optional
         The step. By default ``time_per_step / 8`` (exact steps: ``time_per_step``), or, where there is no optimizer, an
         eighth of the shortest time of the drift's linear part at the start, and smaller where its error is more than
