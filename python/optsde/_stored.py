@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from typing import Any, NoReturn
 
 import numpy as np
@@ -33,7 +33,7 @@ def _classes() -> dict[str, type[Description]]:
     while waiting:
         for cls in waiting.pop().__subclasses__():
             waiting.append(cls)
-            if cls.__module__.startswith("optsde.") and not issubclass(cls, _ADDRESSES):
+            if cls.__module__.startswith("optsde.") and is_dataclass(cls) and not issubclass(cls, _ADDRESSES):
                 found[_public_name(cls)] = cls
     return found
 
@@ -78,7 +78,7 @@ def from_fields(stored: Tagged) -> Any:
     if stored.tag == "key":
         return Key(int(stored.name, 16))
     cls = _classes().get(stored.name) if stored.tag == "object" else None
-    if cls is None or inspect.isabstract(cls):
+    if cls is None:
         raise ValueError(f"this version of optsde knows nothing called {stored.name!r}")
     known = inspect.signature(cls).parameters
     fields = {name: frozen(v) if isinstance(v, np.ndarray) else v for name, v in stored.fields.items()}

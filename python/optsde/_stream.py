@@ -80,6 +80,7 @@ def _run_spans(
             # Between two runs, or while writing: this range does not count.
             if not raws:
                 raise
+            raws[-1]["complete"] = False
             return False
         raws.append(raw)
         if not raw["complete"]:
