@@ -23,25 +23,68 @@ def exact_power(p):
     return np.exp(p * A + p * (p - 1) * B**2 / 2)
 
 
+def dri1_factor(h, w):
+    """One step of DRI1 from 1, as spec has it for one Wiener process."""
+    n = B * w
+    k2 = A * (1 + h * A / 2 + (6 - np.sqrt(6)) / 10 * n)
+    k3 = A * (1 - h * A + 2 * h * k2 + (3 + 2 * np.sqrt(6)) / 5 * n)
+    base, reach = 1 + 342 / 491 * h * A, 3 * np.sqrt(38 / 491) * np.sqrt(h) * B
+    up, down = B * (base + reach), B * (base - reach)
+    noise = (193 / 684 * B + 491 / 1368 * (up + down)) * w
+    noise = noise + np.sqrt(491 / 38) / 6 * (up - down) * (w**2 - h) / 2 / np.sqrt(h)
+    return 1 + h * (A / 6 + 2 * k2 / 3 + k3 / 6) + noise
+
+
+def sriw1_factor(h, w, i10):
+    """One step of SRIW1 from 1, as spec has it."""
+    s, i11, i111 = np.sqrt(h), (w**2 - h) / 2, (w**3 - 3 * h * w) / 6
+    a2 = A * (1 + 0.75 * A * h + 1.5 * B * i10 / h)
+    b2, b3 = B * (1 + 0.25 * A * h + 0.5 * B * s), B * (1 + A * h - B * s)
+    b4 = B * (1 + 0.25 * A * h + s * (-5 * B + 3 * b2 + b3 / 2))
+    return (
+        1
+        + h * (A / 3 + 2 * a2 / 3)
+        + B * (-w - i11 / s + 2 * i10 / h - 2 * i111 / h)
+        + b2 * (4 / 3 * w + 4 / 3 * i11 / s - 4 / 3 * i10 / h + 5 / 3 * i111 / h)
+        + b3 * (2 / 3 * w - i11 / s / 3 - 2 / 3 * i10 / h - 2 / 3 * i111 / h)
+        + b4 * i111 / h
+    )
+
+
+def step_factor(name, dt, dw):
+    """What one step of a method multiplies the state by, given the increment (and the integral: their mean over it)."""
+    if name == "platen":
+        a, b = (lambda t: np.array([[A]])), (lambda t: np.array([[[B]]]))
+        return np.array([platen_matrix(a, b, 0.0, dt, [w], 0.0)[0, 0] for w in dw])
+    if name == "dri1":
+        return dri1_factor(dt, dw)
+    if name == "stratonovich_heun":
+        corrected = A - B**2 / 2
+        y = 1 + corrected * dt + B * dw
+        return 1 + dt / 2 * corrected * (1 + y) + B / 2 * (1 + y) * dw
+    return 1 + A * dt + B * dw + (B**2 / 2 * (dw**2 - dt) if name == "milstein" else 0.0)
+
+
 def scheme_power(p, dt, scheme):
     """E x^p after n steps: the expectation of one step's factor to the power n."""
     name, law = scheme if isinstance(scheme, tuple) else (scheme, None)
     dw, weights = LAWS[law](dt)
-    if name == "platen":
-        a, b = (lambda t: np.array([[A]])), (lambda t: np.array([[[B]]]))
-        factor = np.array([platen_matrix(a, b, 0.0, dt, [w], 0.0)[0, 0] for w in dw])
-    else:
-        factor = 1 + A * dt + B * dw
-    if name == "milstein":
-        factor = factor + B**2 / 2 * (dw**2 - dt)
-    return float(weights @ factor**p) ** round(1 / dt)
+    if name == "sriw1":
+        # The integral has a part that is independent of the increment, of variance h³/12.
+        rest, more = normal_law(dt)
+        factor = sriw1_factor(dt, dw[:, None], dt / 2 * (dw[:, None] + rest / np.sqrt(3)))
+        return float(weights @ factor**p @ more) ** round(1 / dt)
+    return float(weights @ step_factor(name, dt, dw) ** p) ** round(1 / dt)
 
 
 # The methods for this noise with the laws of increments that keep their weak order.
 LAWS = {None: normal_law, "two_point": lambda h: (np.sqrt(h) * np.array([-1.0, 1.0]), [0.5, 0.5])}
 LAWS["three_point"] = three_point_law
-SCHEMES = [name for name, method in optsde.methods().items() if "diagonal" in method.noise_kinds]
-SCHEMES += [("euler_maruyama", "two_point"), ("euler_maruyama", "three_point"), ("platen", "three_point")]
+# The step of a tamed drift is not linear in the state: no recursion.
+NONLINEAR = {"tamed_euler"}
+SCHEMES = [name for name, method in optsde.methods().items() if "diagonal" in method.noise_kinds and name not in NONLINEAR]
+SCHEMES += [("euler_maruyama", "two_point"), ("euler_maruyama", "three_point"), ("stratonovich_heun", "two_point")]
+SCHEMES += [(name, "three_point") for name in ("platen", "dri1", "stratonovich_heun")]
 
 
 def options(scheme):
@@ -63,9 +106,12 @@ def test_simulated_powers_follow_the_recursion(scheme, dt):
     exact = np.array([scheme_power(p, dt, scheme) for p in (1, 2, 3, 4)])
     name = options(scheme)["method"]
     # Near the limit dt -> 0 the schemes differ less than this many paths resolve, and those of order 2 from the limit.
-    wrong = [] if optsde.methods()[name].weak > 1 else [[exact_power(p) for p in (1, 2, 3, 4)]]
+    small = optsde.methods()[name].weak > 1 or name == "stratonovich_heun"
+    wrong = [] if small else [[exact_power(p) for p in (1, 2, 3, 4)]]
     if dt == 0.5:
+        # Of the second order some are closer to each other than this many paths resolve.
         others = {options(other)["method"] for other in SCHEMES} - {name}
+        others = {other for other in others if optsde.methods()[other].weak != optsde.methods()[name].weak}
         wrong += [[scheme_power(p, dt, other) for p in (1, 2, 3, 4)] for other in others]
     assert_agrees(estimate, stderr, exact, wrong=wrong)
 
@@ -76,7 +122,9 @@ def test_the_bias_is_of_the_declared_order(scheme, p):
     steps = 2.0 ** -np.arange(5, 10)
     errors = np.abs([scheme_power(p, dt, scheme) - exact_power(p) for dt in steps])
     slope = np.polyfit(np.log(steps), np.log(errors), 1)[0]
-    assert abs(slope - optsde.methods()[options(scheme)["method"]].weak) < 0.1
+    name = options(scheme)["method"]
+    order = 3 if (name, p) == ("dri1", 1) else optsde.methods()[name].weak  # means by DRI1 are as without noise
+    assert abs(slope - order) < 0.1
 
 
 def test_broken_noise_does_not_follow_the_recursion():
@@ -143,6 +191,7 @@ def commutative():
         dim=2,
         noise="commutative",
         n_wiener=2,
+        diffusion_jacobian=lambda t, x: np.broadcast_to(np.moveaxis(bs, 0, 1), (len(x), 2, 2, 2)),
     )
 
 
@@ -156,16 +205,25 @@ PAIRED = {
     "commutative": (commutative(), (1.0, 0.5)),
     "full": (sgd(BOWL, optsde.noise.LossScaled(1.5 * COV, floor=0.2)), (1.0, -0.5)),
 }
+# Exact schemes are in test_linear_equations.py.
 PAIRS = [
     (name, kind)
     for name, method in optsde.methods().items()
     for kind in method.noise_kinds
-    if method.weak is not None and np.isfinite(method.weak) and takes(name, PAIRED[kind][0])  # exact schemes: tests/statistical/test_linear_equations.py
+    if method.weak is not None and np.isfinite(method.weak) and takes(name, PAIRED[kind][0])
 ]
 
 
 # What to look at: x², or exp(-x²) where the leading error of x² is too small at these steps.
-SEEN = {("platen", "scalar"): lambda x: np.exp(-(x**2))}
+def bump(x):
+    return np.exp(-(x**2))
+
+
+SEEN = {("platen", "scalar"): bump, ("dri1", "diagonal"): bump}
+SEEN |= {(method, kind): np.positive for method in ("sriw1", "stratonovich_heun") for kind in ("diagonal", "scalar")}
+SEEN |= {("stratonovich_heun", kind): np.positive for kind in ("diagonal_coupled", "commutative")}
+# Pairs whose leading errors are too small at these steps: test_one_step_laws.py has their orders exactly.
+HIDDEN = {("dri1", "diagonal_coupled"), ("stratonovich_heun", "full")}
 GROUPS = 20
 
 
@@ -211,7 +269,7 @@ def fitted(groups, levels):
     return slope(groups.mean(axis=1)), np.sqrt((GROUPS - 1) * np.var(left_out))
 
 
-@pytest.mark.parametrize(("method", "kind"), PAIRS)
+@pytest.mark.parametrize(("method", "kind"), [pair for pair in PAIRS if pair not in HIDDEN])
 def test_halving_the_step_shows_the_order(method, kind):
     order = expected_order(method, kind)
     # Of the first order the leading error is seen later, of functions in Python fewer paths can be had.
