@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import optsde
-from problems import apply, simpson_expectation
+from problems import simpson_expectation
 
-TEMPERATURE = 1.0
+TEMPERATURE = 0.5
 
 
 @dataclass(frozen=True)
@@ -42,32 +42,9 @@ def scaled_square(lr, cov, floor):
     return lr * (trace / 2 + floor) * cov / 2
 
 
-ROTATIONS = np.array([[[0.5, 0.3], [-0.3, 0.5]], [[-0.3, 0.4], [-0.4, -0.3]]])
-SHIFT = np.array([1.0, 0.5])
-
-
-def commutative():
-    """dX = -X dt + Σ B_j (X + c) dW_j with commuting B_j."""
-    return optsde.SDE(
-        lambda t, x: -x,
-        lambda t, x: np.stack([apply(b, x + SHIFT) for b in ROTATIONS], axis=2),
-        dim=2,
-        noise="commutative",
-        n_wiener=2,
-        diffusion_jacobian=lambda t, x: np.broadcast_to(np.moveaxis(ROTATIONS, 0, 1), (len(x), 2, 2, 2)),
-    )
-
-
-def commutative_square():
-    """E x xᵀ = S with 2 S = Σ B_j (S + c cᵀ) B_jᵀ."""
-    spread = sum(np.kron(b, b) for b in ROTATIONS)
-    shift = np.outer(SHIFT, SHIFT).ravel()
-    return np.linalg.solve(2 * np.eye(4) - spread, spread @ shift).reshape(2, 2)
-
-
 def stationary_problems():
     """Equations with a known stationary mean square, by kind of noise."""
-    quartic, square = optsde.losses.Quartic(a=1.0, b=1.0, dim=1), gibbs_square(1.0, 1.0, TEMPERATURE)
+    quartic, square = optsde.losses.Quartic(a=0.5, b=1.0, dim=1), gibbs_square(0.5, 1.0, TEMPERATURE)
     spread = optsde.initial.Gaussian(0.0, square)
     lr, cov, floor = 0.5, np.array([[1.0, 0.4], [0.4, 0.6]]), 0.5
 
@@ -83,21 +60,18 @@ def stationary_problems():
         loss = bowl if len(exact) == 2 else optsde.losses.Quadratic(1.0, dim=1)
         return StationaryProblem(sgd(loss, optsde.noise.LossScaled(c, floor=floor)), start, exact[-1, -1])
 
-    affine = optsde.noise.AffineDiagonal(1.0, 1.0)
-    affine_square = lr / (2 - lr)
-    # Momentum's equation is Langevin's underdamped one, of temperature lr s² / (2 (1 - beta)) on its own clock.
-    momentum = optsde.SGD(0.25, momentum=0.5).sde(optsde.Problem(quartic, optsde.noise.Gaussian(4 * TEMPERATURE)))
+    # p ~ b⁻² exp(2 ∫ a/b²) of dX = -(X³/2 + X) dt + sqrt(lr (1 + X²)/2) dW.
+    affine = simpson_expectation(np.square, lambda x: (1 + x**2) ** -3.0 * np.exp(-2.0 * x**2), -8.0, 8.0)
+    affine_sde = sgd(optsde.losses.Quartic(a=0.5, b=1.0, dim=1), optsde.noise.AffineDiagonal(0.5, 0.5))
+    # Isotropic noise as a full matrix: SGD's temperature is lr c/2.
+    full = sgd(optsde.losses.Quartic(a=0.5, b=1.0, dim=2), optsde.noise.Gaussian(2 * TEMPERATURE / lr * np.eye(2)))
+    wide = optsde.initial.Gaussian([0.0, 0.0], square * np.eye(2))
     problems = {
         "additive_diagonal": [StationaryProblem(optsde.Langevin(quartic, TEMPERATURE), spread, square)],
-        "additive_full": [StationaryProblem(momentum, spread, square)],
-        "diagonal": [
-            StationaryProblem(
-                sgd(optsde.losses.Quadratic(1.0, dim=1), affine), optsde.initial.Gaussian(0.0, affine_square), affine_square
-            )
-        ],
+        "additive_full": [StationaryProblem(full, wide, square)],
+        "diagonal": [StationaryProblem(affine_sde, optsde.initial.Gaussian(0.0, affine), affine)],
         "diagonal_coupled": [scaled(np.array([1.0, 0.6]))],
         "scalar": [scaled(np.array([1.0]))],
-        "commutative": [StationaryProblem(commutative(), optsde.initial.Gaussian([0.0, 0.0], commutative_square()), commutative_square()[1, 1])],
         "full": [scaled(cov)],
     }
     if hasattr(optsde, "UnderdampedLangevin"):

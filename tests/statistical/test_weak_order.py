@@ -82,7 +82,9 @@ LAWS = {None: normal_law, "two_point": lambda h: (np.sqrt(h) * np.array([-1.0, 1
 LAWS["three_point"] = three_point_law
 # The step of a tamed drift is not linear in the state: no recursion.
 NONLINEAR = {"tamed_euler"}
-SCHEMES = [name for name, method in optsde.methods().items() if "diagonal" in method.noise_kinds and name not in NONLINEAR]
+SCHEMES = [
+    name for name, method in optsde.methods().items() if "diagonal" in method.noise_kinds and name not in NONLINEAR
+]
 SCHEMES += [("euler_maruyama", "two_point"), ("euler_maruyama", "three_point"), ("stratonovich_heun", "two_point")]
 SCHEMES += [(name, "three_point") for name in ("platen", "dri1", "stratonovich_heun")]
 
@@ -228,7 +230,7 @@ GROUPS = 20
 
 
 def expected_order(method, kind):
-    """The declared order, which is that of the worst kind: Heun's in Stratonovich's calculus is Heun's where nothing calls for one."""
+    """The declared order; Heun's scheme in Stratonovich's calculus is Heun's where nothing calls for a calculus."""
     if method == "stratonovich_heun" and kind.startswith("additive"):
         return 2.0
     return optsde.methods()[method].weak
