@@ -16,8 +16,7 @@ from optsde.results import Result
 if TYPE_CHECKING:
     from optsde._recipe import Recipe
 
-# Buckets of a native page, and the powers of two that most laws have their values within: for the bytes they take.
-_PAGE = 64
+# The powers of two that most laws have their values within: for the bytes that their buckets take.
 _USUAL_BINADES = 32
 _MOST_BITS = 16
 _NOT_A_NUMBER = (1 << 31) - 1
@@ -177,9 +176,10 @@ class Quantiles(Timed):
 
     def _bytes(self, recipe: Recipe, copies: int) -> int:
         cells = self._count(recipe.grid) * recipe.rows
-        pages = min(recipe.paths_run, _USUAL_BINADES * max(1, (1 << self._bits) // _PAGE))
-        # A sketch for each thread and one for all; threads hold the buckets of up to 576 paths in hand as well.
-        return cells * ((recipe.threads + 1) * 8 * _PAGE * pages + recipe.threads * 4 * min(recipe.paths_run, 576))
+        buckets = min(recipe.paths_run, _USUAL_BINADES << self._bits)
+        # A sketch for each thread, of 16 bytes a bucket and 4 a value that waits to be counted, one for all, and one
+        # that they are merged into; threads hold the buckets of up to 576 paths in hand as well.
+        return cells * (recipe.threads * 4 * min(recipe.paths_run, 576) + (recipe.threads + 2) * 20 * buckets)
 
     def _plan(self, recipe: Recipe) -> dict[str, Any]:
         return {"kind": "quantiles", "bits": self._bits}

@@ -121,31 +121,14 @@ struct PassageRecorder<'a, T: Real> {
 impl<T: Real> PassageRecorder<'_, T> {
     fn measure(&mut self, x: &[T], block: &Block<'_>) -> Result<()> {
         let width = block.span.width;
-        let depth = &mut self.depth[..width];
-        match &self.all.region {
-            Region::Beyond { coord, level, rising } => {
-                let sign = if *rising { 1.0 } else { -1.0 };
-                for (depth, x) in depth.iter_mut().zip(&x[coord * width..]) {
-                    *depth = sign * (x.to_f64() - level);
-                }
+        if let Region::Where(function, rows) = &self.all.region {
+            let values = &mut self.values[..width];
+            function.evaluate(&x[..rows * width], values, block.span)?;
+            for (depth, value) in self.depth.iter_mut().zip(values) {
+                *depth = if value.to_f64() == 0.0 { -1.0 } else { 1.0 };
             }
-            Region::Ball { center, radius, outside } => {
-                depth.fill(0.0);
-                for (row, center) in x.chunks_exact(width).zip(center) {
-                    for (depth, x) in depth.iter_mut().zip(row) {
-                        *depth += (x.to_f64() - center) * (x.to_f64() - center);
-                    }
-                }
-                let (sign, square) = (if *outside { 1.0 } else { -1.0 }, radius * radius);
-                depth.iter_mut().for_each(|depth| *depth = sign * (*depth - square));
-            }
-            Region::Where(function, rows) => {
-                let values = &mut self.values[..width];
-                function.evaluate(&x[..rows * width], values, block.span)?;
-                for (depth, value) in depth.iter_mut().zip(values) {
-                    *depth = if value.to_f64() == 0.0 { -1.0 } else { 1.0 };
-                }
-            }
+        } else {
+            dispatch(Measure { region: &self.all.region, x, depth: &mut self.depth[..width] });
         }
         Ok(())
     }
@@ -248,6 +231,42 @@ impl<T: Real> Recorder<T> for PassageRecorder<'_, T> {
             for i in 0..dim {
                 found.places[(first + p) * dim + i] = self.places[i * width + p];
             }
+        }
+    }
+}
+
+/// How far within a level or a ball the lanes are. Written in loops that the compiler turns into vectors: single
+/// operations, each rounded once, on any of them.
+struct Measure<'a, T: Real> {
+    region: &'a Region<T>,
+    x: &'a [T],
+    depth: &'a mut [f64],
+}
+
+impl<T: Real> Kernel for Measure<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self) {
+        let Self { region, x, depth } = self;
+        let width = depth.len();
+        match region {
+            Region::Beyond { coord, level, rising } => {
+                let sign = if *rising { 1.0 } else { -1.0 };
+                for (depth, x) in depth.iter_mut().zip(&x[coord * width..][..width]) {
+                    *depth = sign * (x.to_f64() - level);
+                }
+            }
+            Region::Ball { center, radius, outside } => {
+                depth.fill(0.0);
+                for (row, center) in x.chunks_exact(width).zip(center) {
+                    for (depth, x) in depth.iter_mut().zip(row) {
+                        *depth += (x.to_f64() - center) * (x.to_f64() - center);
+                    }
+                }
+                let (sign, square) = (if *outside { 1.0 } else { -1.0 }, radius * radius);
+                depth.iter_mut().for_each(|depth| *depth = sign * (*depth - square));
+            }
+            Region::Where(..) => {}
         }
     }
 }

@@ -7,44 +7,69 @@
 use super::{Block, Observer, Recorder};
 use crate::error::Result;
 use crate::lanes::Real;
-use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-/// Buckets of a page; pages are made when they are touched.
-const PAGE: i64 = 64;
 /// The bucket of what is no number.
-const NOT_A_NUMBER: i64 = i32::MAX as i64;
+const NOT_A_NUMBER: i32 = i32::MAX;
 /// Most mantissa bits: buckets are numbered in 32 bits.
 pub const MOST_BITS: u32 = 16;
+/// Values that are kept as they come before they are counted.
+const PENDING: usize = 1024;
 
 /// The number of a value's bucket, ascending with the value: 0 for zero and subnormal numbers.
-fn bucket(x: f64, bits: u32) -> i64 {
+fn bucket(x: f64, bits: u32) -> i32 {
     if x.is_nan() {
         return NOT_A_NUMBER;
     }
-    let leading = (x.abs().to_bits() >> (52 - bits)) as i64;
+    let leading = (x.abs().to_bits() >> (52 - bits)) as i32;
     let size = (leading - (1 << bits) + 1).max(0);
     if x < 0.0 { -size } else { size }
 }
 
-type Page = [i64; PAGE as usize];
-
-/// Counts of one variable at one time.
+/// Counts of one variable at one time: only buckets that were touched take memory.
 #[derive(Clone, Debug, Default)]
 struct Sketch {
-    pages: BTreeMap<i64, Box<Page>>,
+    /// Ascending.
+    counts: Vec<(i32, i64)>,
+    /// Buckets of values that are yet to be counted.
+    pending: Vec<i32>,
 }
 
 impl Sketch {
-    fn add(&mut self, bucket: i64, count: i64) {
-        let page = self.pages.entry(bucket.div_euclid(PAGE)).or_insert_with(|| Box::new([0; PAGE as usize]));
-        page[bucket.rem_euclid(PAGE) as usize] += count;
+    fn add(&mut self, bucket: i32) {
+        self.pending.push(bucket);
+        // As many as are counted already: each value is merged a few times at most.
+        if self.pending.len() >= self.counts.len().max(PENDING) {
+            self.settle();
+        }
     }
 
-    fn counts(&self) -> impl Iterator<Item = (i64, i64)> + '_ {
-        let pages = self.pages.iter();
-        let all = pages.flat_map(|(number, page)| (number * PAGE..).zip(page.iter().copied()));
-        all.filter(|(_, count)| *count != 0)
+    fn settle(&mut self) {
+        let mut pending = std::mem::take(&mut self.pending);
+        pending.sort_unstable();
+        let counts: Vec<_> = pending.chunk_by(|a, b| a == b).map(|run| (run[0], run.len() as i64)).collect();
+        self.absorb(&counts);
+        pending.clear();
+        self.pending = pending;
+    }
+
+    /// Adds counts in ascending order.
+    fn absorb(&mut self, other: &[(i32, i64)]) {
+        let mut merged = Vec::with_capacity(self.counts.len() + other.len());
+        let (mut mine, mut theirs) = (self.counts.iter().copied().peekable(), other.iter().copied().peekable());
+        loop {
+            let next = match (mine.peek(), theirs.peek()) {
+                (Some(a), Some(b)) => a.0.min(b.0),
+                (Some(a), None) => a.0,
+                (None, Some(b)) => b.0,
+                (None, None) => break,
+            };
+            let of = |count: Option<(i32, i64)>| count.map_or(0, |(_, count)| count);
+            let count = of(mine.next_if(|(b, _)| *b == next)) + of(theirs.next_if(|(b, _)| *b == next));
+            merged.push((next, count));
+        }
+        merged.shrink_to_fit();
+        self.counts = merged;
     }
 }
 
@@ -69,7 +94,11 @@ impl Quantiles {
     pub fn counts(&self) -> (Vec<i64>, Vec<i64>) {
         let total = self.total.lock().unwrap_or_else(PoisonError::into_inner);
         let cells = total.iter().enumerate();
-        cells.flat_map(|(cell, sketch)| sketch.counts().map(move |(b, n)| (((cell as i64) << 32) + b, n))).unzip()
+        cells
+            .flat_map(|(cell, sketch)| {
+                sketch.counts.iter().map(move |(b, n)| (((cell as i64) << 32) + i64::from(*b), *n))
+            })
+            .unzip()
     }
 }
 
@@ -101,7 +130,7 @@ impl<T: Real> Recorder<T> for QuantilesRecorder<'_> {
         let (rows, bits, width) = (self.quantiles.rows, self.quantiles.bits, block.span.width);
         let buckets = &mut self.buckets[k * rows * width..][..rows * width];
         for (to, x) in buckets.iter_mut().zip(x) {
-            *to = bucket(x.to_f64(), bits) as i32;
+            *to = bucket(x.to_f64(), bits);
         }
         Ok(())
     }
@@ -109,7 +138,7 @@ impl<T: Real> Recorder<T> for QuantilesRecorder<'_> {
         for (sketch, buckets) in self.sketches.iter_mut().zip(self.buckets.chunks_exact(block.span.width)) {
             for (p, bucket) in buckets[..block.span.n].iter().enumerate() {
                 if block.is_alive(p) {
-                    sketch.add(i64::from(*bucket), 1);
+                    sketch.add(*bucket);
                 }
             }
         }
@@ -119,8 +148,9 @@ impl<T: Real> Recorder<T> for QuantilesRecorder<'_> {
 impl Drop for QuantilesRecorder<'_> {
     fn drop(&mut self) {
         let mut total = self.quantiles.total.lock().unwrap_or_else(PoisonError::into_inner);
-        for (total, sketch) in total.iter_mut().zip(&self.sketches) {
-            sketch.counts().for_each(|(bucket, count)| total.add(bucket, count));
+        for (total, mut sketch) in total.iter_mut().zip(self.sketches.drain(..)) {
+            sketch.settle();
+            total.absorb(&sketch.counts);
         }
     }
 }
@@ -134,9 +164,28 @@ mod tests {
         let sizes = [0.0, f64::MIN_POSITIVE / 2.0, f64::MIN_POSITIVE, 1e-300, 0.5, 1.0, 1.1, 2.0, 1e300, f64::INFINITY];
         let values: Vec<f64> = sizes.iter().rev().map(|x| -x).chain(sizes).collect();
         for bits in [1, 11, MOST_BITS] {
-            let buckets: Vec<i64> = values.iter().map(|x| bucket(*x, bits)).collect();
+            let buckets: Vec<i32> = values.iter().map(|x| bucket(*x, bits)).collect();
             assert!(buckets.is_sorted() && buckets.iter().rev().map(|b| -b).eq(buckets.iter().copied()));
             assert!(buckets.iter().all(|b| b.abs() < NOT_A_NUMBER) && bucket(f64::NAN, bits) == NOT_A_NUMBER);
         }
+    }
+
+    #[test]
+    fn counts_are_those_of_all_values() {
+        let mut whole = Sketch::default();
+        let mut parts = [Sketch::default(), Sketch::default()];
+        for k in 0..10_000_i32 {
+            let bucket = k.wrapping_mul(7919) % 1300 - 600;
+            whole.add(bucket);
+            parts[usize::from(k % 3 == 0)].add(bucket);
+        }
+        whole.settle();
+        let [mut one, mut two] = parts;
+        one.settle();
+        two.settle();
+        one.absorb(&two.counts);
+        assert_eq!(one.counts, whole.counts);
+        assert_eq!(one.counts.iter().map(|(_, count)| count).sum::<i64>(), 10_000);
+        assert!(one.counts.is_sorted_by(|a, b| a.0 < b.0));
     }
 }
