@@ -1,4 +1,4 @@
-"""The command ``optsde``: demo and info."""
+"""The command ``optsde``: demo, run, info and bench."""
 
 from __future__ import annotations
 
@@ -58,6 +58,17 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser(
         "info", help="version, CPU features, threads", description="Prints version, CPU features and threads."
     )
+    run = commands.add_parser(
+        "run",
+        help="an experiment from a file: results, a table and pictures in a folder",
+        description="Runs the experiment that a TOML file describes (docs/experiments.md) and writes a folder.",
+        allow_abbrev=False,
+    )
+    run.add_argument("file", type=Path, help="the experiment, such as experiment.toml")
+    run.add_argument("--out", type=Path, default=None, help="the folder (default: the file's name without .toml)")
+    commands.add_parser(
+        "bench", help="speed on this machine", description="Times some typical simulations, about half a minute."
+    )
     return parser
 
 
@@ -84,6 +95,22 @@ def _demo(options: argparse.Namespace) -> int:
     return 0
 
 
+def _run(options: argparse.Namespace) -> int:
+    from optsde.experiment import run_experiment
+
+    out = options.out if options.out is not None else options.file.with_suffix("")
+    run_experiment(options.file, out)
+    print(f"results are in {out}")
+    return 0
+
+
+def _bench() -> int:
+    from optsde.bench import bench
+
+    bench()
+    return 0
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code (argparse ends with 2 on a wrong option)."""
     # The tables have letters that an old terminal's encoding may not have.
@@ -91,9 +118,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     options: Any = _parser().parse_args(arguments)
+    commands = {"demo": lambda: _demo(options), "run": lambda: _run(options), "info": _info, "bench": _bench}
     try:
-        return _info() if options.command == "info" else _demo(options)
-    except (ValueError, MemoryError, OSError) as error:
+        return commands[options.command]()
+    except (ValueError, TypeError, MemoryError, OSError, ImportError) as error:
         # Bad settings, too many paths, a picture that cannot be written: the message says which.
         print(f"optsde {options.command}: error: {error}", file=sys.stderr)
         return 2

@@ -19,7 +19,7 @@ _INNER: dict[str, tuple[ModuleType, tuple[str, ...]]] = {
     "lr": (optsde.schedules, ()),
     "momentum": (optsde.schedules, ("Nesterov",)),
     "theta0": (optsde.initial, ("Gaussian", "Uniform")),
-    "region": (optsde.regions, ()),
+    "region": (optsde.regions, ("Above", "Below", "Inside", "Outside")),
 }
 
 
@@ -95,9 +95,13 @@ class Objects:
         problem = self.problem(self.loss())
         return self.model(("model",), problem), problem
 
+    def optimizer(self) -> Any:
+        """[optimizer]."""
+        return self._named(("optimizer",), {name: getattr(optsde, name) for name in _OPTIMIZERS})
+
     def model(self, place: Place, problem: optsde.Problem, skip: tuple[str, ...] = ()) -> optsde.Dynamics:
         """One of the optimizer's models; its algorithm where the table does not say."""
-        optimizer = self._named(("optimizer",), {name: getattr(optsde, name) for name in _OPTIMIZERS})
+        optimizer = self.optimizer()
         given = self.reader.get(*place, "kind")
         kind = "discrete" if given is None else self.reader.choice((*place, "kind"), _MODELS)
         model: optsde.Dynamics = self._made(place, getattr(optimizer, kind), {"problem": problem}, ("kind", *skip))
@@ -113,6 +117,11 @@ class Objects:
         if "kind" in value:
             return self._named(place, laws)
         return {key: self.start((*place, key)) for key in value}
+
+    def region(self, place: Place) -> optsde.regions.Region:
+        """A region of optsde.regions."""
+        region: optsde.regions.Region = self._named(place, _classes(optsde.regions, ("Region",)))
+        return region
 
     def observers(self) -> list[Any]:
         """[[observe]]: observers by kind."""

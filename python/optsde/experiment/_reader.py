@@ -110,7 +110,9 @@ class Reader:
     ) -> dict[str, Any]:
         """The arguments of such a call, checked for unknown and missing keys."""
         parameters = inspect.signature(function).parameters
-        names = [key for key in parameters if key not in given and parameters[key].kind is not inspect.Parameter.VAR_KEYWORD]
+        names = [
+            key for key in parameters if key not in given and parameters[key].kind is not inspect.Parameter.VAR_KEYWORD
+        ]
         self.check_keys(place, [*skip, *names])
         table = {key: value for key, value in self.table(*place).items() if key not in skip}
         arguments = {key: value for key, value in given.items() if key in parameters} | table
