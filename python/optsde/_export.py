@@ -29,6 +29,7 @@ _AXES = {
     ("FirstPassageResult", "places"): ("path", "parameter"),
     ("QuantilesResult", "q"): ("q",),
     ("QuantilesResult", "values"): ("time", "q", "parameter"),
+    ("QuantilesResult", "stderr"): ("time", "q", "parameter"),
     ("AutocovarianceResult", "lags"): ("lag",),
     ("AutocovarianceResult", "autocovariance"): ("lag", "parameter"),
     ("AutocovarianceResult", "autocorrelation"): ("lag", "parameter"),
@@ -83,7 +84,9 @@ class _Sheet:
         if field == "edges":
             return ("edge",)
         pair = isinstance(result.edges, (tuple, list))
-        if field in ("underflow", "overflow", "outside"):
+        if field in ("underflow", "overflow"):
+            if pair:
+                return ("time", "coordinate")
             return ("time", "parameter")[: value.ndim]
         bins = ("bin_0", "bin_1") if pair else ("bin",)
         return ("time", "parameter")[: value.ndim - len(bins)] + bins
