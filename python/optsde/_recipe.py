@@ -21,7 +21,7 @@ from optsde.observers._list import partial_sums
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Recipe(Description):
-    """A checked simulation; ``threads`` is the one part that does not enter the bits."""
+    """A checked simulation; ``threads`` and ``method_reason`` do not enter the bits."""
 
     dynamics: Dynamics
     theta0: Initial
@@ -37,6 +37,7 @@ class Recipe(Description):
     observers: tuple[Observer, ...]
     threads: int
     version: str
+    method_reason: str
 
     @property
     def dim(self) -> int:
@@ -70,7 +71,8 @@ class Recipe(Description):
 
     def same_but_range(self, other: Recipe) -> bool:
         """Whether two runs are shards of one."""
-        return replace(self, path_range=(0, 1), threads=1) == replace(other, path_range=(0, 1), threads=1)
+        same: dict[str, Any] = {"path_range": (0, 1), "threads": 1, "method_reason": ""}
+        return replace(self, **same) == replace(other, **same)
 
     def check(self) -> None:
         """Raises where an observer does not fit or the results do not fit into memory."""

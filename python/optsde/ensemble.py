@@ -153,6 +153,7 @@ class Ensemble(_Fields):
         self.path_range = recipe.path_range
         self.key: Key = recipe.key
         self.method = recipe.method
+        self.method_reason = recipe.method_reason
         self.dt = grid.dt
         self.n_steps = grid.n_steps
         self.dtype = recipe.dtype
@@ -403,12 +404,15 @@ class Ensemble(_Fields):
         return [
             ("paths", paths),
             ("diverged", diverged),
-            ("steps", f"{self.n_steps:,} of dt = {self.dt:.6g} by {self.method}"),
+            ("steps", f"{self.n_steps:,} of dt = {self.dt:.6g} by {self._method_text()}"),
             *([("floor", self._floor_text())] if self.floor_touches else []),
             ("observed", ", ".join(observer.name for observer in self._observers) or "nothing"),
             ("time", f"{self.wall_time:.3g} s, {rate}, {machine}"),
             ("key", f"{self.key!r}, optsde {self.version}"),
         ]
+
+    def _method_text(self) -> str:
+        return f"{self.method} ({self.method_reason})" if self.method_reason.startswith("default") else self.method
 
     def _floor_text(self) -> str:
         share = self.floor_touches / max(int(self._raw["path_steps"]), 1)

@@ -62,37 +62,40 @@ def _checked_dtype(dtype: Any) -> np.dtype[Any]:
     return given
 
 
-def _default_method(dynamics: Dynamics, kind: str) -> str:
-    """Of weak order 2 for a model of order 2, else Euler-Maruyama."""
+def _default_method(dynamics: Dynamics, kind: str) -> tuple[str, str]:
+    """Of weak order 2 for a model of order 2, else Euler-Maruyama; and why."""
+    if kind == "none":
+        return "rk4", "default: no noise"
+    if kind == "levy":
+        return "levy_euler", "default: noise of a Lévy process"
     if dynamics._weak_order < 2:
-        return "euler_maruyama"
+        return "euler_maruyama", "default: the model's weak order is 1"
     if dynamics._splits:
-        return "baoab"
+        return "baoab", "default: underdamped Langevin dynamics"
     if kind.startswith("additive"):
-        return "heun"
+        return "heun", "default: the model's weak order is 2, its noise does not depend on the state"
     count = 0 if kind.startswith("diagonal") else _core.dynamics_n_wiener(dynamics._spec())
     if count <= _MOST_FOR_PLATEN:
-        return "platen"
+        return "platen", f"default: the model's weak order is 2, its noise is {kind}"
     text = (
         f"{MANY_WIENER} is of weak order 1, its model of order 2: platen, of order 2, takes of the order of m² numbers "
         f"a step for m Wiener processes, and here m = {count:,}. Take a small dt (compare extrapolates by itself), or "
         "name a method"
     )
     warnings.warn(text, UserWarning, stacklevel=4)
-    return "euler_maruyama"
+    return "euler_maruyama", f"default: {count:,} Wiener processes are too many for platen"
 
 
-def _chosen_method(dynamics: Dynamics, method: Any) -> str:
-    """The method asked for, or the default one, where it fits the dynamics."""
+def _chosen_method(dynamics: Dynamics, method: Any) -> tuple[str, str]:
+    """The method asked for, or the default one, where it fits the dynamics; and why."""
     if dynamics._discrete:
         if method is not None:
             raise ValueError(f"method: a discrete optimizer is its own method; expected None, got {method!r}")
-        return "algorithm"
+        return "algorithm", "a discrete optimizer is its own method"
     kind = dynamics.noise_kind
     table = methods()
     if method is None:
-        fixed = {"none": "rk4", "levy": "levy_euler"}
-        return fixed.get(kind) or _default_method(dynamics, kind)
+        return _default_method(dynamics, kind)
     name = _one_of("method", method, list(table))
     _core.check_method(name, dynamics._spec())
     weak = table[name].weak
@@ -100,7 +103,7 @@ def _chosen_method(dynamics: Dynamics, method: Any) -> str:
         model = f"its model of order {dynamics._weak_order}"
         text = f"method {name} is of weak order {weak:g}, {model}: the method's error leads"
         warnings.warn(text, UserWarning, stacklevel=3)
-    return name
+    return name, "asked for"
 
 
 def _checked_increments(increments: Any, dynamics: Dynamics, method: str, grid: TimeGrid) -> str:
@@ -245,7 +248,7 @@ def simulate(
     paths = None if n_paths is None else integer("n_paths", n_paths, 1, _MOST_PATHS)
     start, given, count = initial_state(theta0, dynamics, paths, number)
     grid = time_grid(dynamics, steps, t1, t0, dt, substeps, wiener_dt)
-    name = _chosen_method(dynamics, method)
+    name, reason = _chosen_method(dynamics, method)
     # A bad progress argument must show before the run.
     span = _checked_range(path_range, count)
     bar = Progress(progress, (span[1] - span[0]) * grid.n_steps)
@@ -263,6 +266,7 @@ def simulate(
         observers=observer_list(observe),
         threads=_checked_threads(threads),
         version=_core.__version__,
+        method_reason=reason,
         key=key_from(rng),
     )
     recipe.check()

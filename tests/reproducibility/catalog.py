@@ -236,6 +236,24 @@ def _cases():
     for name, case in milstein.items():
         cases[f"milstein {name}"] = dataclasses.replace(case, options={**case.options, "method": "milstein"})
     cases |= _langevin_cases()
+    quartic = optsde.Langevin(losses.Quartic(1.0, 0.5, dim=2), 0.3)
+    decayed = optsde.SGD(optsde.schedules.Cosine(0.1, 100)).sde(diagonal)
+    for name, dynamics, start, options in (
+        ("additive_diagonal", quartic, x2, time),
+        ("additive_full", SGD.sde(full), x3, steps),
+        ("scheduled", decayed, x3, steps),
+        ("momentum", optsde.SGD(0.1, momentum=0.5).sde(full), x3, steps),
+    ):
+        for method in ("sra1", "sra3", "dri1", "tamed_euler", "exponential_splitting"):
+            if (name, method) != ("scheduled", "exponential_splitting"):  # which is for constant noise
+                cases[f"{method} {name}"] = Case(dynamics, start, {**options, "method": method})
+    for name in ("affine", "loss_scaled", "loss_scaled 1", "sde diagonal", "sde full"):
+        case = milstein[name]
+        for method in ("dri1", "stratonovich_heun", "tamed_euler"):
+            cases[f"{method} {name}"] = dataclasses.replace(case, options={**case.options, "method": method})
+    for name in ("affine", "loss_scaled 1", "sde diagonal"):
+        case = milstein[name]
+        cases[f"sriw1 {name}"] = dataclasses.replace(case, options={**case.options, "method": "sriw1"})
     for name in (
         "euler additive_full",
         "milstein affine",
@@ -245,6 +263,9 @@ def _cases():
         "leimkuhler_matthews",
         "obabo",
         "ubu of momentum",
+        "sra1 additive_full",
+        "sriw1 affine",
+        "exponential_splitting additive_diagonal",
     ):
         case = cases[name]
         wiener_dt = 0.1 / 9 if "steps" in case.options else 0.1 / 3
@@ -335,6 +356,12 @@ FEW = [
     "leimkuhler_matthews, refined",
     "baoab of a function",
     "ubu of momentum, refined",
+    "dri1 sde full",
+    "sra3 momentum",
+    "sriw1 affine, refined",
+    "stratonovich_heun loss_scaled",
+    "exponential_splitting additive_full",
+    "tamed_euler loss_scaled, f32",
 ]
 
 
