@@ -242,7 +242,6 @@ def _cases():
         ("additive_diagonal", quartic, x2, time),
         ("additive_full", SGD.sde(full), x3, steps),
         ("scheduled", decayed, x3, steps),
-        ("momentum", optsde.SGD(0.1, momentum=0.5).sde(full), x3, steps),
     ):
         for method in ("sra1", "sra3", "dri1", "tamed_euler", "exponential_splitting"):
             if (name, method) != ("scheduled", "exponential_splitting"):  # which is for constant noise
@@ -357,7 +356,7 @@ FEW = [
     "baoab of a function",
     "ubu of momentum, refined",
     "dri1 sde full",
-    "sra3 momentum",
+    "sra3 scheduled",
     "sriw1 affine, refined",
     "stratonovich_heun loss_scaled",
     "exponential_splitting additive_full",

@@ -10,4 +10,5 @@ mod langevin;
 mod networks;
 mod platen;
 mod rng;
+mod schemes;
 mod tanh;

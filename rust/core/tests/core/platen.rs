@@ -9,14 +9,14 @@ use optsde_core::scheme::{Beside, CoupledPlaten, DiagonalPlaten, GeneralPlaten, 
 use std::sync::Arc;
 
 /// `a(t, x)` and `b(t, x)`, entry (i, j) at `i m + j`, of one path.
-type Coefficients = fn(f64, &[f64]) -> (Vec<f64>, Vec<f64>);
+pub(super) type Coefficients = fn(f64, &[f64]) -> (Vec<f64>, Vec<f64>);
 
 /// An equation of plain functions, whose drift has a scale as those of gradients do.
-struct Plain {
-    dim: usize,
-    n_wiener: usize,
-    kind: NoiseKind,
-    at: Coefficients,
+pub(super) struct Plain {
+    pub dim: usize,
+    pub n_wiener: usize,
+    pub kind: NoiseKind,
+    pub at: Coefficients,
 }
 
 const SCALE: f64 = -1.0;
@@ -106,16 +106,16 @@ fn platen(at: Coefficients, t: f64, h: f64, x: &[f64], dw: &[f64], v: &[Vec<f64>
         .collect()
 }
 
-const WIDTH: usize = 32;
-const T0: f64 = 0.4;
-const H: f64 = 0.3;
-const AT: StepAddress = StepAddress { key: 99, first_path: 7, cell: 5, cells: 1 };
+pub(super) const WIDTH: usize = 32;
+pub(super) const T0: f64 = 0.4;
+pub(super) const H: f64 = 0.3;
+pub(super) const AT: StepAddress = StepAddress { key: 99, first_path: 7, cell: 5, cells: 1 };
 
-fn increments(m: usize) -> Vec<f64> {
+pub(super) fn increments(m: usize) -> Vec<f64> {
     (0..m * WIDTH).map(|k| 0.9 * (1.7 * k as f64).sin()).collect()
 }
 
-fn starts(d: usize) -> Vec<f64> {
+pub(super) fn starts(d: usize) -> Vec<f64> {
     (0..d * WIDTH).map(|k| 0.5 + (0.9 * k as f64).cos()).collect()
 }
 
@@ -152,42 +152,42 @@ fn expected(at: Coefficients, d: usize, m: usize) -> Vec<f64> {
     out
 }
 
-fn assert_close(got: &[f64], expected: &[f64]) {
+pub(super) fn assert_close(got: &[f64], expected: &[f64]) {
     for (a, b) in got.iter().zip(expected) {
         assert!((a - b).abs() < 1e-13 * (1.0 + b.abs()), "{a} and {b}");
     }
     assert_eq!(got.len(), expected.len());
 }
 
-fn own(t: f64, x: &[f64]) -> (Vec<f64>, Vec<f64>) {
+pub(super) fn own(t: f64, x: &[f64]) -> (Vec<f64>, Vec<f64>) {
     let b = |i: usize| (1.0 + 0.3 * t) * (0.5 + 0.2 * x[i] * x[i] + 0.1 * i as f64);
     (vec![t - x[0] * x[1], 0.3 * x[1] - x[2], x[0]], vec![b(0), 0.0, 0.0, 0.0, b(1), 0.0, 0.0, 0.0, b(2)])
 }
 
-fn coupled(t: f64, x: &[f64]) -> (Vec<f64>, Vec<f64>) {
+pub(super) fn coupled(t: f64, x: &[f64]) -> (Vec<f64>, Vec<f64>) {
     let b = |i: usize| 0.5 + (1.0 + t) * 0.2 * x[(i + 1) % 3] * x[i];
     (own(t, x).0, vec![b(0), 0.0, 0.0, 0.0, b(1), 0.0, 0.0, 0.0, b(2)])
 }
 
 /// Twenty Wiener processes: more signs than a generator block has.
-fn many(t: f64, x: &[f64]) -> (Vec<f64>, Vec<f64>) {
+pub(super) fn many(t: f64, x: &[f64]) -> (Vec<f64>, Vec<f64>) {
     let b = (0..40).map(|k| 0.1 + 0.03 * t + 0.02 * k as f64 * x[k % 2] * x[1 - k / 20]).collect();
     (vec![-x[0], x[0] - x[1]], b)
 }
 
-fn full(t: f64, x: &[f64]) -> (Vec<f64>, Vec<f64>) {
+pub(super) fn full(t: f64, x: &[f64]) -> (Vec<f64>, Vec<f64>) {
     (own(t, x).0, vec![0.3 * x[1], t + 0.2 * x[2] * x[0], 0.5, x[0] * x[0], 0.1 * x[1] + t * t, -0.4 * x[2]])
 }
 
-fn scalar(t: f64, x: &[f64]) -> (Vec<f64>, Vec<f64>) {
+pub(super) fn scalar(t: f64, x: &[f64]) -> (Vec<f64>, Vec<f64>) {
     (own(t, x).0, vec![0.3 * x[1], t + 0.2 * x[2] * x[0], 0.5])
 }
 
-fn additive(t: f64, x: &[f64]) -> (Vec<f64>, Vec<f64>) {
+pub(super) fn additive(t: f64, x: &[f64]) -> (Vec<f64>, Vec<f64>) {
     (own(t, x).0, vec![0.3 + t, 0.0, 0.0, 0.0, 0.5 * t * t, 0.0, 0.0, 0.0, 1.0])
 }
 
-fn additive_full(t: f64, x: &[f64]) -> (Vec<f64>, Vec<f64>) {
+pub(super) fn additive_full(t: f64, x: &[f64]) -> (Vec<f64>, Vec<f64>) {
     (own(t, x).0, vec![0.3 + t, 0.1, 0.2 * t, 0.5 * t * t, t, 1.0])
 }
 
