@@ -35,13 +35,18 @@ fn one_step(scheme: &dyn Stepper<f64>, h: f64) -> Result<Matrix<f64>> {
     Ok(Matrix::from_fn(dim, dim + INPUTS, |i, j| x[i * WIDTH + j]))
 }
 
+fn product(a: &Matrix<f64>, b: &Matrix<f64>) -> Matrix<f64> {
+    Matrix::from_fn(a.rows(), b.cols(), |i, j| (0..a.cols()).map(|k| a[(i, k)] * b[(k, j)]).sum())
+}
+
 /// The stationary covariance of `y' = A y + B z`, with the covariance of z.
 fn stationary(a: &Matrix<f64>, b: &Matrix<f64>, of_inputs: &Matrix<f64>) -> Matrix<f64> {
-    let around = |m: &Matrix<f64>, cov: &Matrix<f64>| m.times(cov).times(&m.transposed());
+    let around = |m: &Matrix<f64>, cov: &Matrix<f64>| product(&product(m, cov), &m.transposed());
     let (mut power, mut sum) = (a.clone(), around(b, of_inputs));
     for _ in 0..40 {
-        sum = sum.plus(1.0, &around(&power, &sum));
-        power = power.times(&power);
+        let later = around(&power, &sum);
+        sum = Matrix::from_fn(sum.rows(), sum.cols(), |i, j| sum[(i, j)] + later[(i, j)]);
+        power = product(&power, &power);
     }
     sum
 }
