@@ -50,6 +50,7 @@ MAKERS = [
     lambda: optsde.SGD(0.1).discrete(problem()),
     lambda: optsde.SGD(0.1).flow(problem(), order=2),
     lambda: optsde.Langevin(optsde.losses.DoubleWell(dim=2), 0.3, [1.0, 2.0]),
+    lambda: optsde.UnderdampedLangevin(optsde.losses.DoubleWell(dim=2), 0.3, [1.0, 2.0], 0.5),
     lambda: optsde.OrnsteinUhlenbeck([[1.0, 0.5], [0.0, 2.0]], 0.0, 0.1),
     lambda: optsde.SDE(drift, diffusion, dim=2, noise="diagonal"),
     lambda: optsde.initial.Gaussian([0.0, 1.0], 2.0),
