@@ -12,7 +12,17 @@ from optsde.expect import ExpectedValue, LevelResult, expect
 from optsde.langevin import Langevin
 from optsde.merge import merge
 from optsde.methods import Method, methods
-from optsde.observers import Expectation, Final, FirstPassage, Histogram, Loss, Moments, Paths, Quantiles
+from optsde.observers import (
+    Autocovariance,
+    Expectation,
+    Final,
+    FirstPassage,
+    Histogram,
+    Loss,
+    Moments,
+    Paths,
+    Quantiles,
+)
 from optsde.optimizers import SAM, SGD, Adam, AdamW, RMSprop, SignSGD
 from optsde.ornstein_uhlenbeck import OrnsteinUhlenbeck
 from optsde.problem import Problem
@@ -29,6 +39,7 @@ __all__ = [
     "SGD",
     "Adam",
     "AdamW",
+    "Autocovariance",
     "CallbackError",
     "Comparison",
     "DivergenceError",

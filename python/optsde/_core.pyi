@@ -120,7 +120,8 @@ def simulate(plan: dict[str, Any], poll: Callable[[int], None] | None) -> dict[s
       n_paths: int; path_range: (a, b)
       first_cell: int   absolute index of the first cell on the wiener_dt grid
       n_steps: int; t0: float; dt: float; cells: int (dt / wiener_dt, >= 1)
-      increments: "gaussian" | "gaussian_f32" | "two_point" | "three_point"; dtype: "float64" | "float32"
+      increments: "gaussian" | "gaussian_f32" | "two_point" | "three_point"; antithetic: bool (paths 2i, 2i + 1 see one Wiener path, of
+              number i, and its negative); dtype: "float64" | "float32"
       key: int (0 <= key < 2**64); threads: int; keep_diverged: bool
       observers: list of
          {"kind": "final"}
@@ -135,6 +136,12 @@ def simulate(plan: dict[str, Any], poll: Callable[[int], None] | None) -> dict[s
             "region": "beyond", "coord": int, "level": float, "rising": bool
             "region": "ball", "center": (d,), "radius": float, "outside": bool
             "region": "where", "function": f, "state": bool}
+
+         {"kind": "averages", "first": int (step), "stride": int, "units": dict}   (over these steps and paths)
+         {"kind": "autocovariance", "first": ..., "stride": ..., "lags": list of int (in strides, ascending), "units": dict}
+      moments, loss, expectation with "units": of antithetic pairs.
+      units: {"centre": (c,) float64 of quantities, "pairs": (P, 2) int64 of quantities, "products": (Q, 2) int64 of the
+              c + 2 P columns (means, spreads, products about the centre), "spreads": bool, "antithetic": bool}
 
     result:
       complete: bool; n_diverged: int; first_divergence: (path, step) | None; bad_steps: int64 array (one for each diverged

@@ -161,6 +161,17 @@ def observed_steps(at: Any, grid: TimeGrid) -> NDArray[np.int64]:
     return np.asarray(np.clip(np.rint((at - grid.t0) / span * grid.n_steps), 0, grid.n_steps), dtype=np.int64)
 
 
+def first_step(name: str, time: float | None, grid: TimeGrid) -> int:
+    """The step since the start that a time is moved to; the start by default."""
+    if time is None:
+        return 0
+    span = grid.t1 - grid.t0
+    slack = _WHOLE * max(span, grid.t1)
+    if not grid.t0 - slack <= time <= grid.t1 + slack:
+        raise ValueError(f"{name}: expected a time in [{grid.t0:.12g}, {grid.t1:.12g}], got {time:.12g}")
+    return min(max(round((time - grid.t0) / span * grid.n_steps), 0), grid.n_steps)
+
+
 def observed_count(at: Any, grid: TimeGrid) -> int:
     """How many times an observer looks; known without making the list."""
     if at is None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from optsde import _core
+from optsde._arrays import FloatArray
 from optsde._description import Description
 from optsde._grid import TimeGrid
 from optsde._keys import Key
@@ -31,6 +32,7 @@ class Recipe(Description):
     grid: TimeGrid
     method: str
     increments: str
+    antithetic: bool
     dtype: str
     key: Key
     keep_diverged: bool
@@ -53,6 +55,15 @@ class Recipe(Description):
     def rows(self) -> int:
         """Numbers of the state of one path."""
         return self.dim * len(self.dynamics.state)
+
+    @property
+    def centre(self) -> FloatArray:
+        """A point near which paths start, of all variables: squares of states are summed about it."""
+        centre = np.zeros(self.rows)
+        centre[: self.dim] = self.theta0._centre(self.dim)
+        for name, points in self.given:
+            centre[self.variables[name]] = points._centre(self.dim)
+        return centre
 
     @property
     def itemsize(self) -> int:
@@ -106,6 +117,7 @@ class Recipe(Description):
             "dt": self.grid.dt / fine,
             "cells": self.grid.cells // fine,
             "increments": self.increments,
+            "antithetic": self.antithetic,
             "dtype": self.dtype,
             "key": int(self.key),
             "threads": self.threads,

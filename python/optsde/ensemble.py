@@ -136,6 +136,7 @@ class Ensemble(_Fields):
         further = {name: rows for name, rows in recipe.variables.items() if name != "theta"}
         self._further: dict[str, dict[str, Result]] = {name: {} for name in further}
         for observer, result in zip(recipe.observers, self._raw["observers"], strict=True):
+            result = result | {"antithetic": recipe.antithetic, "grid": grid}
             steps = observer._steps(grid)
             times = grid.times(steps)
             self._results[observer.name] = observer._result(result, times, steps, recipe.variables["theta"])
@@ -156,6 +157,7 @@ class Ensemble(_Fields):
         self.method_reason = recipe.method_reason
         self.dt = grid.dt
         self.n_steps = grid.n_steps
+        self.antithetic = recipe.antithetic
         self.dtype = recipe.dtype
         self.version = recipe.version
         self._title = repr(recipe.dynamics)
@@ -394,6 +396,8 @@ class Ensemble(_Fields):
         paths = f"{finished:,} finished" if finished == asked else f"{finished:,} of {asked:,} finished (interrupted)"
         if asked != self.n_paths:
             paths += f", {self.path_range[0]:,} to {self.path_range[1] - 1:,} of {self.n_paths:,}"
+        if self.antithetic:
+            paths += ", in antithetic pairs"
         diverged = f"{self.n_diverged:,}"
         if self.n_diverged:
             path, step = cast(tuple[int, int], self.first_divergence)

@@ -120,6 +120,18 @@ def _checked_increments(increments: Any, dynamics: Dynamics, method: str, grid: 
     return name
 
 
+def _checked_pairs(antithetic: Any, dynamics: Dynamics, n_paths: int) -> bool:
+    if not isinstance(antithetic, (bool, np.bool_)):
+        raise TypeError(f"antithetic: expected True or False, got {antithetic!r}")
+    if not antithetic:
+        return False
+    if not dynamics._reads_wiener or dynamics.noise_kind in ("none", "levy"):
+        raise ValueError("antithetic: pairs see a Wiener path and its negative, and this noise is not made of one")
+    if n_paths % 2:
+        raise ValueError(f"n_paths: antithetic paths come in pairs; expected an even number, got {n_paths}")
+    return True
+
+
 def _checked_range(path_range: Any, n_paths: int) -> tuple[int, int]:
     if path_range is None:
         return 0, n_paths
@@ -162,6 +174,7 @@ def simulate(
     wiener_dt: float | None = None,
     observe: Sequence[Observer] | Observer | None = None,
     increments: str = "gaussian",
+    antithetic: bool = False,
     rng: int | np.random.SeedSequence | np.random.BitGenerator | np.random.Generator | Key | None = None,
     dtype: Any = "float64",
     threads: int | None = None,
@@ -202,6 +215,10 @@ def simulate(
     increments : {"gaussian", "gaussian_f32", "two_point", "three_point"}
         ``"gaussian_f32"``: normals of single precision, tails to 6.66 sigma; ``"two_point"`` (weak order 1) and
         ``"three_point"`` (weak order 2): for expectations only.
+    antithetic : bool
+        Whether paths 2i and 2i + 1 see one Wiener path and its negative (that of path i of a run without pairs) from
+        one random start; n_paths must be even. Standard errors are those of pairs; where one path of a pair has
+        diverged, the pair is left out.
     rng : int, SeedSequence, BitGenerator, Generator or the key of another run, optional
         An int is a seed.
     dtype : {"float64", "float32"}
@@ -261,6 +278,7 @@ def simulate(
         grid=grid,
         method=name,
         increments=_checked_increments(increments, dynamics, name, grid),
+        antithetic=_checked_pairs(antithetic, dynamics, count),
         dtype=number.name,
         keep_diverged=_one_of("on_divergence", on_divergence, _ON_DIVERGENCE) == "keep",
         observers=observer_list(observe),

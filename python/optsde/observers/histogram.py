@@ -159,4 +159,4 @@ class Histogram(Timed):
 
     def _result(self, raw: dict[str, Any], t: FloatArray, step: IntArray, rows: slice) -> HistogramResult:
         one = self.coords is not None or self.of is not None
-        return histogram_result(t, step, self.edges, raw["cells"], one=one)
+        return histogram_result(t, step, self.edges, raw["cells"], one=one, antithetic=raw["antithetic"])

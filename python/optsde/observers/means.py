@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from numpy.typing import ArrayLike
 
 from optsde._arrays import FloatArray
+from optsde._units import mean_plan, unit_mean
 from optsde.observers._base import IntArray, Timed, checked_name, checked_times
 from optsde.observers._functions import OfState, checked_function
 from optsde.results import MeanResult, mean_result
@@ -54,10 +55,10 @@ class Loss(Timed):
         if loss is None:
             raise ValueError("observe: the Loss observer needs a loss, and this dynamics has none")
         loss._require("value", "the Loss observer")
-        return {"kind": "loss", "loss": loss._spec()}
+        return {"kind": "loss", "loss": loss._spec(), "units": _units(recipe)}
 
     def _result(self, raw: dict[str, Any], t: FloatArray, step: IntArray, rows: slice) -> MeanResult:
-        return mean_result(t, step, raw["stats"])
+        return _result(t, step, raw["stats"])
 
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)
@@ -99,7 +100,15 @@ class Expectation(Timed):
 
     def _plan(self, recipe: Recipe) -> dict[str, Any]:
         function = OfState(self.function, recipe.variables) if self.state else self.function
-        return {"kind": "expectation", "function": function, "state": self.state}
+        return {"kind": "expectation", "function": function, "state": self.state, "units": _units(recipe)}
 
     def _result(self, raw: dict[str, Any], t: FloatArray, step: IntArray, rows: slice) -> MeanResult:
-        return mean_result(t, step, raw["stats"])
+        return _result(t, step, raw["stats"])
+
+
+def _units(recipe: Recipe) -> dict[str, Any] | None:
+    return mean_plan() if recipe.antithetic else None
+
+
+def _result(t: FloatArray, step: IntArray, stats: dict[str, Any]) -> MeanResult:
+    return unit_mean(t, step, stats) if "units" in stats else mean_result(t, step, stats)

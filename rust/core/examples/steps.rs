@@ -25,7 +25,7 @@ fn time(sde: &Arc<dyn Sde<f64>>, method: &str, increments: Increments) -> Result
         initial: Start::of(sde.dim(), Initial::Point(vec![0.5; sde.dim()])),
         floor: None,
         key: 7,
-        grid: Grid { h: H, cells: 1, increments },
+        grid: Grid { h: H, cells: 1, increments, antithetic: false },
         t0: 0.0,
         first_cell: 0,
         n_steps,

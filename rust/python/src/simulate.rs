@@ -11,11 +11,12 @@ use optsde_core::dynamics::{Floor, Sde};
 use optsde_core::ensemble::{Control, Outcome, Plan, Start, run};
 use optsde_core::lanes::isa;
 use optsde_core::observe::{
-    FirstPassage, FunctionalMoments, Histogram, LossValue, Moments, Observer, Quantiles, Snapshots,
+    Autocovariance, FirstPassage, Functional, FunctionalMoments, Histogram, LossValue, Moments, Observer, Quantiles,
+    Shape, Snapshots, Stats, TimeAverages, UnitLayout, Units,
 };
 use optsde_core::scheme::{EulerMaruyama, Stepper, stepper};
 use optsde_core::wiener::{Grid, Increments};
-use pyo3::exceptions::{PyKeyboardInterrupt, PyMemoryError, PyValueError};
+use pyo3::exceptions::{PyKeyError, PyKeyboardInterrupt, PyMemoryError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 use std::sync::Arc;
@@ -35,19 +36,28 @@ pub fn simulate<'py>(plan: &Bound<'py, PyDict>, poll: Option<Py<PyAny>>) -> PyRe
 /// An observer, kept in its own type to be read after the run.
 enum Watch<T: RunElement> {
     Snapshots(Arc<Snapshots<T>>, Vec<usize>),
-    Moments(Arc<Moments>),
-    Functional(Arc<FunctionalMoments<T>>),
+    /// What is read into the result, of any statistics over paths.
+    Statistics(Arc<dyn Observer<T>>, Box<dyn Fn(&Bound<'_, PyDict>) -> PyResult<()>>),
     Histogram(Arc<Histogram<T>>, Vec<usize>),
     Quantiles(Arc<Quantiles>),
     FirstPassage(Arc<FirstPassage<T>>),
 }
 
 impl<T: RunElement> Watch<T> {
+    fn moments<S: stats::Readable + 'static>(moments: Moments<S>) -> Self {
+        let moments = Arc::new(moments);
+        Watch::Statistics(moments.clone(), Box::new(move |item| stats::put(item, &moments.forest())))
+    }
+
+    fn functional<S: stats::Readable + 'static>(moments: FunctionalMoments<T, S>) -> Self {
+        let moments = Arc::new(moments);
+        Watch::Statistics(moments.clone(), Box::new(move |item| stats::put(item, &moments.forest())))
+    }
+
     fn observer(&self) -> Arc<dyn Observer<T>> {
         match self {
             Watch::Snapshots(o, _) => o.clone(),
-            Watch::Moments(o) => o.clone(),
-            Watch::Functional(o) => o.clone(),
+            Watch::Statistics(o, _) => o.clone(),
             Watch::Histogram(o, _) => o.clone(),
             Watch::Quantiles(o) => o.clone(),
             Watch::FirstPassage(o) => o.clone(),
@@ -91,15 +101,32 @@ fn watch<T: RunElement>(dict: &Bound<'_, PyDict>, sizes: &Sizes, sde: Option<&Ar
     Ok(match kind.as_str() {
         "final" => snapshots(vec![sizes.n_steps], sizes.range.1, true)?,
         "paths" => snapshots(at()?, entry(dict, "keep")?, false)?,
-        "moments" => Watch::Moments(Arc::new(Moments::new(at()?, sizes.n_paths, sizes.dim, entry(dict, "cov")?))),
+        "moments" => {
+            let at = at()?;
+            match stats::unit_layout(dict, at.len())? {
+                Some(layout) => Watch::moments(Moments::<Units>::of(at, sizes.n_paths, layout)),
+                None => Watch::moments(Moments::new(at, sizes.n_paths, sizes.dim, entry(dict, "cov")?)),
+            }
+        }
+        "averages" => {
+            let (first, stride) = (entry(dict, "first")?, entry(dict, "stride")?);
+            let averages = Arc::new(TimeAverages::new(first, stride, sizes.n_paths, units(dict)?));
+            Watch::Statistics(averages.clone(), Box::new(move |item| stats::put(item, &averages.forest())))
+        }
+        "autocovariance" => {
+            let (first, stride, lags) = (entry(dict, "first")?, entry(dict, "stride")?, entry(dict, "lags")?);
+            let lagged = Autocovariance::new(first, stride, lags, sizes.parameters, sizes.n_paths, units(dict)?);
+            let lagged = Arc::new(lagged);
+            Watch::Statistics(lagged.clone(), Box::new(move |item| stats::put(item, &lagged.forest())))
+        }
         "loss" => {
             let value = LossValue(loss::<T>(&entry::<Bound<'_, PyDict>>(dict, "loss")?)?);
-            Watch::Functional(Arc::new(FunctionalMoments::new(at()?, sizes.n_paths, sizes.parameters, Box::new(value))))
+            functional(dict, at()?, sizes, sizes.parameters, Box::new(value))?
         }
         "expectation" => {
             let function = PythonFunction::of_state(entry::<Py<PyAny>>(dict, "function")?, "function");
             let rows = if entry(dict, "state")? { sizes.dim } else { sizes.parameters };
-            Watch::Functional(Arc::new(FunctionalMoments::new(at()?, sizes.n_paths, rows, Box::new(function))))
+            functional(dict, at()?, sizes, rows, Box::new(function))?
         }
         "histogram" => {
             let (histogram, shape) = observers::histogram(dict, at()?, sizes)?;
@@ -108,6 +135,27 @@ fn watch<T: RunElement>(dict: &Bound<'_, PyDict>, sizes: &Sizes, sde: Option<&Ar
         "quantiles" => Watch::Quantiles(Arc::new(Quantiles::new(at()?, sizes.dim, entry(dict, "bits")?))),
         "first_passage" => Watch::FirstPassage(Arc::new(observers::first_passage(dict, sizes, sde)?)),
         _ => return Err(PyValueError::new_err(format!("observe: unknown kind {kind:?}"))),
+    })
+}
+
+fn units(dict: &Bound<'_, PyDict>) -> PyResult<UnitLayout> {
+    stats::unit_layout(dict, 1)?.ok_or_else(|| PyKeyError::new_err("units"))
+}
+
+/// Means of a function of the first rows of the state, over paths or over antithetic pairs.
+fn functional<T: RunElement>(
+    dict: &Bound<'_, PyDict>,
+    at: Vec<u64>,
+    sizes: &Sizes,
+    rows: usize,
+    function: Box<dyn Functional<T>>,
+) -> PyResult<Watch<T>> {
+    let plain = Shape { times: at.len(), components: 1, joint: false };
+    Ok(match stats::unit_layout(dict, at.len())? {
+        Some(layout) => {
+            Watch::functional(FunctionalMoments::<T, Units>::new(at, sizes.n_paths, rows, function, layout))
+        }
+        None => Watch::functional(FunctionalMoments::<T, Stats>::new(at, sizes.n_paths, rows, function, plain)),
     })
 }
 
@@ -150,6 +198,7 @@ fn typed<'py, T: RunElement>(dict: &Bound<'py, PyDict>, poll: Option<Py<PyAny>>)
         "three_point" => Increments::ThreePoint,
         _ => return Err(PyValueError::new_err(format!("increments: unknown law {increments:?}"))),
     };
+    let antithetic: bool = entry(dict, "antithetic")?;
     let (stepper, equation) = steps::<T>(dict, h)?;
     let floor: Option<Floor> = equation.as_ref().and_then(|sde| sde.floor());
     let sizes = Sizes {
@@ -170,7 +219,7 @@ fn typed<'py, T: RunElement>(dict: &Bound<'py, PyDict>, poll: Option<Py<PyAny>>)
         initial: start(dict, &sizes)?,
         floor,
         key: entry(dict, "key")?,
-        grid: Grid { h, cells: entry(dict, "cells")?, increments },
+        grid: Grid { h, cells: entry(dict, "cells")?, increments, antithetic },
         t0: entry(dict, "t0")?,
         first_cell: entry(dict, "first_cell")?,
         n_steps: sizes.n_steps,
@@ -222,8 +271,7 @@ fn typed<'py, T: RunElement>(dict: &Bound<'py, PyDict>, poll: Option<Py<PyAny>>)
                 }
                 item.set_item("values", PyArray1::from_vec(py, values).reshape(shape)?)?;
             }
-            Watch::Moments(moments) => stats::put(&item, &moments.forest())?,
-            Watch::Functional(moments) => stats::put(&item, &moments.forest())?,
+            Watch::Statistics(_, read) => read(&item)?,
             Watch::Histogram(histogram, shape) => {
                 item.set_item("cells", PyArray1::from_vec(py, histogram.counts()).reshape(shape)?)?;
             }

@@ -117,7 +117,7 @@ impl<'a, T: Element> Worker<'a, T> {
         let block = Block { first_path: first, span, alive: &self.alive };
         let x = &mut self.x[..plan.stepper.dim() * span.width];
         let scratch = &mut self.scratch[..plan.stepper.scratch_rows() * span.width];
-        plan.initial.fill(plan.key, first, span, x)?;
+        plan.initial.fill(plan.key, plan.grid.antithetic, first, span, x)?;
         plan.stepper.begin(x, scratch, span)?;
         self.noise.start_block(first, span.width);
         if record {

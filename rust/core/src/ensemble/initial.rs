@@ -6,6 +6,7 @@ use crate::lanes::Real;
 use crate::linalg::Dense;
 use crate::noise::Factor;
 use crate::rng::{Address, Tag, fill_normals, fill_uniforms, normals_per_block};
+use crate::wiener::{Mirror, Second};
 use std::sync::Arc;
 
 /// The law of the initial state.
@@ -55,10 +56,20 @@ impl<T: Real> Start<T> {
         Self { dim, theta, complete: None, given: Vec::new() }
     }
 
-    /// Fills the block whose lane 0 is path `first`; lanes `n..` repeat a path, so that they stay finite.
-    pub(super) fn fill(&self, key: u64, first: u64, span: Span, x: &mut [T]) -> Result<()> {
+    /// Fills the block whose lane 0 is path `first`; lanes `n..` repeat a path, so that they stay finite. The two paths
+    /// of an antithetic pair share what they draw.
+    pub(super) fn fill(&self, key: u64, antithetic: bool, first: u64, span: Span, x: &mut [T]) -> Result<()> {
         let (theta, rest) = x.split_at_mut(self.dim * span.width);
-        self.theta.fill(key, first, span.n, span.width, theta)?;
+        let drawn = matches!(self.theta, Initial::Gaussian { .. } | Initial::Uniform { .. });
+        if drawn && antithetic {
+            let mut pairs = Mirror::new(self.dim, span.width, Second::Same);
+            pairs.start_block(first, span.width);
+            let (half, n) = (pairs.half, (pairs.half.odd + span.n).div_ceil(2));
+            self.theta.fill(key, half.first, n, half.width, &mut pairs.rows[..self.dim * half.width])?;
+            pairs.expand(span.width, theta);
+        } else {
+            self.theta.fill(key, first, span.n, span.width, theta)?;
+        }
         rest.fill(T::default());
         if let Some(complete) = &self.complete {
             complete.complete(theta, rest, span)?;

@@ -1,7 +1,7 @@
 //! Means of a function of the state: the loss, or any function of the user's.
 
-use super::moments::{Sink, SinkRecorder};
-use super::sums::Forest;
+use super::forest::{Forest, Sums};
+use super::sink::{Sink, SinkRecorder};
 use super::{Block, Observer, Recorder};
 use crate::block::Span;
 use crate::error::Result;
@@ -32,28 +32,28 @@ impl<T: Real> Functional<T> for LossValue<T> {
 }
 
 /// Moments of a functional.
-pub struct FunctionalMoments<T: Real> {
+pub struct FunctionalMoments<T: Real, S: Sums> {
     at: Vec<u64>,
     /// The first rows of the state, which the function takes.
     rows: usize,
     function: Box<dyn Functional<T>>,
-    sink: Sink,
+    sink: Sink<S>,
 }
 
-impl<T: Real> FunctionalMoments<T> {
-    /// At these steps, of an ensemble of `n_paths`; the function takes the first `rows` rows of the state.
-    pub fn new(at: Vec<u64>, n_paths: u64, rows: usize, function: Box<dyn Functional<T>>) -> Self {
-        let sink = Sink::new(n_paths, at.len(), 1, false);
-        Self { at, rows, function, sink }
+impl<T: Real, S: Sums> FunctionalMoments<T, S> {
+    /// At these steps, of an ensemble of `n_paths`; the function takes the first `rows` rows of the state, and the
+    /// statistics are of its one value.
+    pub fn new(at: Vec<u64>, n_paths: u64, rows: usize, function: Box<dyn Functional<T>>, layout: S::Layout) -> Self {
+        Self { at, rows, function, sink: Sink::new(n_paths, layout) }
     }
 
     /// What was recorded.
-    pub fn forest(&self) -> Forest {
+    pub fn forest(&self) -> Forest<S> {
         self.sink.forest()
     }
 }
 
-impl<T: Real> Observer<T> for FunctionalMoments<T> {
+impl<T: Real, S: Sums> Observer<T> for FunctionalMoments<T, S> {
     fn at(&self) -> &[u64] {
         &self.at
     }
@@ -67,14 +67,14 @@ impl<T: Real> Observer<T> for FunctionalMoments<T> {
     }
 }
 
-struct FunctionalRecorder<'a, T: Real> {
+struct FunctionalRecorder<'a, T: Real, S: Sums> {
     rows: usize,
     function: &'a dyn Functional<T>,
     values: Vec<T>,
-    sums: SinkRecorder<'a>,
+    sums: SinkRecorder<'a, S>,
 }
 
-impl<T: Real> Recorder<T> for FunctionalRecorder<'_, T> {
+impl<T: Real, S: Sums> Recorder<T> for FunctionalRecorder<'_, T, S> {
     fn begin(&mut self, block: &Block<'_>) {
         self.sums.begin(block);
     }

@@ -1,22 +1,31 @@
 //! Observers fold blocks of paths into statistics while they run: one file a statistic.
 
+mod autocovariance;
+mod averages;
 mod bridge;
+mod forest;
 mod functional;
 mod histogram;
 mod moments;
 mod passage;
 mod quantiles;
+mod sink;
 mod snapshots;
 mod sums;
+mod units;
 
+pub use autocovariance::Autocovariance;
+pub use averages::TimeAverages;
 pub use bridge::Bridge;
+pub use forest::{Columns, Forest, GROUP, Layout, Sums, Words};
 pub use functional::{Functional, FunctionalMoments, LossValue};
 pub use histogram::{Axis, Counted, Histogram};
 pub use moments::Moments;
 pub use passage::{FirstPassage, Found, Region};
 pub use quantiles::{MOST_BITS, Quantiles};
 pub use snapshots::Snapshots;
-pub use sums::{Forest, GROUP, Stats};
+pub use sums::{Joint, Shape, Stats};
+pub use units::{UnitLayout, Units};
 
 use crate::block::Span;
 use crate::error::Result;
@@ -63,6 +72,11 @@ pub struct Look {
     pub t: f64,
     /// Where the step that ended here drew its noise; None at the start.
     pub last: Option<StepAddress>,
+}
+
+/// Whether step `k` is a sample of an observer of every `stride`-th step from the `first` on.
+fn samples_at(k: u64, first: u64, stride: u64) -> bool {
+    k.checked_sub(first).is_some_and(|k| k.is_multiple_of(stride))
 }
 
 /// A statistic of the ensemble at some steps, or at every step.

@@ -212,7 +212,7 @@ mod tests {
 
     fn draw(sampler: &Sampler, cell: u64, first_path: u64, width: usize) -> Vec<u32> {
         let mut out = vec![0; sampler.rows() * width];
-        let at = StepAddress { key: 77, first_path, cell, cells: 1 };
+        let at = StepAddress { key: 77, first_path, cell, cells: 1, antithetic: false };
         sampler.draw(at, 0, 1, Span { n: width, width }, &mut out);
         out.truncate(sampler.batch * width);
         out
@@ -256,7 +256,7 @@ mod tests {
         let (n, batch, width) = (50_u32, 30, 16);
         let mut candidates = vec![0; 32 * width];
         let first_bound = n - batch as u32 + 1;
-        let at = StepAddress { key: 3, first_path: 0, cell: 0, cells: 1 };
+        let at = StepAddress { key: 3, first_path: 0, cell: 0, cells: 1, antithetic: false };
         let bound = |b: usize| (first_bound + b as u32).min(n);
         fill_indices(at.stream(Tag::MINIBATCH), 0..8, n, bound, width, &mut candidates);
         candidates.truncate(batch * width);

@@ -309,6 +309,17 @@ fn same<T: 'static, U: 'static>(out: &mut [T]) -> Option<&mut [U]> {
     (TypeId::of::<T>() == TypeId::of::<U>()).then(|| unsafe { &mut *(out as *mut [T] as *mut [U]) })
 }
 
+/// The element whose bits are all set.
+pub(crate) fn all_ones<T: Real>() -> T {
+    let mut one = [T::default()];
+    if let Some(one) = same::<T, f64>(&mut one) {
+        one[0] = f64::from_bits(u64::MAX);
+    } else if let Some(one) = same::<T, f32>(&mut one) {
+        one[0] = f32::from_bits(u32::MAX);
+    }
+    one[0]
+}
+
 /// Writes normals of the given variance: those numbered 2q and 2q + 1 (`f64`) or 4q to 4q + 3 (`f32`), for q in
 /// `blocks`, one row of `width` lanes for each; lane p belongs to path `first_path + p`.
 ///

@@ -49,7 +49,8 @@ use crate::dynamics::Sde;
 use crate::error::{Error, Result};
 use crate::lanes::Real;
 use crate::noise::NoiseKind;
-use crate::rng::{Address, Drawn, Tag};
+use crate::rng::{Address, Drawn, SIGN_ROWS, Tag, fill_sign_words};
+use crate::wiener::Half;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -94,12 +95,28 @@ pub struct StepAddress {
     pub cell: u64,
     /// Cells of the step.
     pub cells: u64,
+    /// Whether paths 2i and 2i + 1 are a pair, which reads stream number i.
+    pub antithetic: bool,
 }
 
 impl StepAddress {
     /// The stream of a purpose.
     pub fn stream(&self, tag: Tag) -> Address {
         Address { key: self.key, tag, first_path: self.first_path }
+    }
+
+    /// Writes the words of signs, [`SIGN_ROWS`] rows a generator block of this step, which has so
+    /// many; both paths of a pair have the same ones.
+    pub fn sign_words<T: Real>(&self, blocks: u64, width: usize, out: &mut [T]) {
+        let out = &mut out[..SIGN_ROWS * blocks as usize * width];
+        let (at, blocks) = (self.stream(Tag::SIGNS), self.blocks(blocks));
+        if self.antithetic {
+            let half = Half::of(self.first_path, width);
+            fill_sign_words(half.address(at), blocks, half.width, out);
+            half.repeat(width, out);
+        } else {
+            fill_sign_words(at, blocks, width, out);
+        }
     }
 
     /// The generator blocks of this step, where each step has so many.

@@ -7,7 +7,7 @@
 use super::Step;
 use crate::elementwise::{at, put};
 use crate::lanes::{Kernel, Number, Real, Simd, Vector};
-use crate::rng::{SIGN_ROWS, SignRows, Tag, fill_sign_words, signed};
+use crate::rng::{SIGN_ROWS, SignRows, signed};
 
 /// Which random sign `V_rj` has.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -44,7 +44,7 @@ impl Signs {
     pub fn draw<'a, T: Real>(&self, step: &Step<'_, T>, words: &'a mut [T]) -> AreaSigns<'a, T> {
         let (blocks, width) = (self.blocks() as u64, step.span.width);
         if blocks > 0 {
-            fill_sign_words(step.at.stream(Tag::SIGNS), step.at.blocks(blocks), width, words);
+            step.at.sign_words(blocks, width, words);
         }
         AreaSigns { of: self.of, rows: SignRows { words, first: 0, scale: 1.0, width } }
     }

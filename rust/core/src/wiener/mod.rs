@@ -4,6 +4,7 @@
 //! Wiener processes, the law of the increments and the element type alone.
 
 mod area;
+mod mirror;
 mod window;
 
 pub use area::{LevyArea, terms};
@@ -13,6 +14,7 @@ use crate::elementwise::{add_product, add_scaled};
 use crate::lanes::Real;
 use crate::rng::{Address, Drawn, Tag, fill_normals, fill_normals_f32};
 use crate::scheme::{Beside, Draws, StepAddress};
+pub(crate) use mirror::{Half, Mirror, Second};
 use window::Window;
 
 /// The law of the increments.
@@ -55,6 +57,31 @@ pub struct Grid {
     pub cells: u64,
     /// The law of the increments.
     pub increments: Increments,
+    /// Whether paths 2i and 2i + 1 see one Wiener path, that of number i, and its negative.
+    pub antithetic: bool,
+}
+
+/// Iterated integrals of cells. They are even in the Wiener path: the two paths of an antithetic pair see the same.
+struct Areas<T> {
+    area: LevyArea<T>,
+    shared: Option<Mirror<T>>,
+}
+
+impl<T: Element> Areas<T> {
+    fn new(m: usize, cell_h: f64, width: usize, antithetic: bool) -> Self {
+        let lanes = if antithetic { Half::most(width) } else { width };
+        let shared = antithetic.then(|| Mirror::new(m * m, width, Second::Same));
+        Self { area: LevyArea::new(m, cell_h, lanes), shared }
+    }
+
+    /// Writes those of a cell, given the increments of its streams.
+    fn cell(&mut self, at: Address, cell: u64, h: f64, dw: &[T], out: &mut [T]) {
+        let Some(shared) = &mut self.shared else { return self.area.iterated(at, cell, h, dw, out) };
+        let lanes = shared.half.width;
+        let squares = (dw.len() / lanes).pow(2);
+        self.area.iterated(shared.half.address(at), cell, h, dw, &mut shared.rows[..squares * lanes]);
+        shared.expand(out.len() / squares, out);
+    }
 }
 
 /// Makes the noise of one block, step by step. Allocates when made, never after.
@@ -78,7 +105,7 @@ pub struct WienerPath<T: Element> {
     /// The step whose increments `ahead` holds.
     ahead_of: Option<u64>,
     time_integrals: Buffer<T>,
-    area: Option<LevyArea<T>>,
+    area: Option<Areas<T>>,
     iterated: Buffer<T>,
     cell_iterated: Buffer<T>,
 }
@@ -90,6 +117,8 @@ impl<T: Element> WienerPath<T> {
         let rows = |wanted: bool, rows: usize| Buffer::new(if wanted { rows * width } else { 0 });
         let gathered = grid.cells > 1 || draws.wiener_b > 0 || draws.time_integrals || draws.ahead;
         let cell_h = grid.h / grid.cells as f64;
+        let antithetic = grid.antithetic;
+        let window = |per_step, law, variance| Window::new(per_step, width, law, variance, antithetic);
         let looked_at = n_steps + u64::from(draws.ahead);
         Self {
             key,
@@ -99,15 +128,15 @@ impl<T: Element> WienerPath<T> {
             draws,
             width,
             first_path: 0,
-            cells: Window::new(m, width, grid.increments, cell_h),
-            cells_b: Window::new(draws.wiener_b, width, grid.increments, cell_h),
-            residuals: Window::new(draws.residuals, width, Increments::Gaussian, 1.0),
-            bridges: Window::new(if draws.time_integrals { m } else { 0 }, width, Increments::Gaussian, cell_h),
+            cells: window(m, grid.increments, cell_h),
+            cells_b: window(draws.wiener_b, grid.increments, cell_h),
+            residuals: window(draws.residuals, Increments::Gaussian, 1.0),
+            bridges: window(if draws.time_integrals { m } else { 0 }, Increments::Gaussian, cell_h),
             sum: rows(gathered, draws.increments()),
             ahead: rows(draws.ahead, draws.increments()),
             ahead_of: None,
             time_integrals: rows(draws.time_integrals, m),
-            area: draws.iterated.then(|| LevyArea::new(m, cell_h, width)),
+            area: draws.iterated.then(|| Areas::new(m, cell_h, width, antithetic)),
             iterated: rows(draws.iterated, m * m),
             cell_iterated: rows(draws.iterated && gathered, m * m),
         }
@@ -117,17 +146,25 @@ impl<T: Element> WienerPath<T> {
     pub fn start_block(&mut self, first_path: u64, width: usize) {
         self.first_path = first_path;
         self.width = width;
-        self.cells.forget();
-        self.cells_b.forget();
-        self.residuals.forget();
-        self.bridges.forget();
+        for window in [&mut self.cells, &mut self.cells_b, &mut self.residuals, &mut self.bridges] {
+            window.start_block(first_path, width);
+        }
+        if let Some(shared) = self.area.as_mut().and_then(|area| area.shared.as_mut()) {
+            shared.start_block(first_path, width);
+        }
         self.ahead_of = None;
     }
 
     /// Where the `k`-th step draws what it makes itself.
     pub fn at(&self, k: u64) -> StepAddress {
         let cells = self.grid.cells;
-        StepAddress { key: self.key, first_path: self.first_path, cell: self.first_cell + k * cells, cells }
+        StepAddress {
+            key: self.key,
+            first_path: self.first_path,
+            cell: self.first_cell + k * cells,
+            cells,
+            antithetic: self.grid.antithetic,
+        }
     }
 
     fn address(&self, tag: Tag) -> Address {
@@ -156,11 +193,12 @@ impl<T: Element> WienerPath<T> {
         let (wiener, area_at, residual) =
             (self.address(Tag::WIENER), self.address(Tag::AREA), self.address(Tag::RESIDUAL));
         let dw = if self.grid.cells == 1 && wiener_b == 0 && !time_integrals && !ahead {
-            let dw = self.cells.step(wiener, first, last, width);
+            self.cells.step(wiener, first, last, width);
             if let Some(area) = &mut self.area {
-                area.iterated(area_at, first, self.grid.h, dw, &mut self.iterated[..m * m * width]);
+                let out = &mut self.iterated[..m * m * width];
+                area.cell(area_at, first, self.grid.h, self.cells.streams(first, width), out);
             }
-            dw
+            self.cells.step(wiener, first, last, width)
         } else {
             if self.ahead_of == Some(k) {
                 std::mem::swap(&mut self.sum, &mut self.ahead);
@@ -200,10 +238,13 @@ impl<T: Element> WienerPath<T> {
         iterated.fill(T::default());
         integrals.fill(T::default());
         for cell in first..first + self.grid.cells {
-            let dw = self.cells.step(wiener, cell, last, width);
+            self.cells.step(wiener, cell, last, width);
             if let Some(area) = &mut self.area {
-                let of_cell = &mut self.cell_iterated[..squares];
-                area.iterated(area_at, cell, cell_h, dw, of_cell);
+                area.cell(area_at, cell, cell_h, self.cells.streams(cell, width), &mut self.cell_iterated[..squares]);
+            }
+            let dw = self.cells.step(wiener, cell, last, width);
+            if squares > 0 {
+                let of_cell = &self.cell_iterated[..squares];
                 compose_iterated(iterated, of_cell, sum, dw, width);
             }
             if !integrals.is_empty() {

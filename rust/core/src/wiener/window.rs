@@ -1,5 +1,6 @@
 //! A window of random numbers that moves along with the steps: made some generator blocks at a time, never stored whole.
 
+use super::mirror::{Mirror, Second};
 use super::{Element, Increments};
 use crate::buffer::Buffer;
 use crate::rng::{
@@ -19,6 +20,8 @@ pub(super) struct Window<T> {
     variance: f64,
     /// Rows of numbers, or of the words of signs.
     rows: Buffer<T>,
+    /// What the rows are made of where paths are antithetic pairs.
+    mirror: Option<Mirror<T>>,
     /// Signs of one step, where they are wanted as numbers.
     unpacked: Buffer<T>,
     per_step: u64,
@@ -32,8 +35,8 @@ pub(super) struct Window<T> {
 }
 
 impl<T: Element> Window<T> {
-    /// Numbers of mean 0 and this variance, for blocks of at most `width` lanes.
-    pub(super) fn new(per_step: usize, width: usize, law: Increments, variance: f64) -> Self {
+    /// Numbers of mean 0 and this variance, for blocks of at most `width` lanes, which may be antithetic pairs.
+    pub(super) fn new(per_step: usize, width: usize, law: Increments, variance: f64, antithetic: bool) -> Self {
         let per_block = numbers_per_block::<T>(law) as usize;
         let at_a_time = match law {
             Increments::TwoPoint => SIGNS / per_step.max(1),
@@ -43,14 +46,14 @@ impl<T: Element> Window<T> {
         let capacity = at_a_time.max(1);
         // An unaligned window begins and ends in the middle of a block.
         let blocks = (capacity * per_step).div_ceil(per_block) + 1;
-        let rows = match law {
-            Increments::TwoPoint => blocks * SIGN_ROWS,
-            _ => blocks * per_block,
-        };
+        let rows = blocks * rows_per_block::<T>(law);
+        let rows = if per_step == 0 { 0 } else { rows };
+        let second = if law == Increments::TwoPoint { Second::Complement } else { Second::Negative };
         Self {
             law,
             variance,
-            rows: Buffer::new(if per_step == 0 { 0 } else { rows * width }),
+            rows: Buffer::new(rows * width),
+            mirror: (antithetic && rows > 0).then(|| Mirror::new(rows, width, second)),
             unpacked: Buffer::new(if law == Increments::TwoPoint { per_step * width } else { 0 }),
             per_step: per_step as u64,
             capacity: capacity as u64,
@@ -60,9 +63,28 @@ impl<T: Element> Window<T> {
         }
     }
 
-    /// What it holds is of another block.
-    pub(super) fn forget(&mut self) {
+    /// Moves to the block that begins with this path: what it holds is of another.
+    pub(super) fn start_block(&mut self, first_path: u64, width: usize) {
         self.count = 0;
+        if let Some(mirror) = &mut self.mirror {
+            mirror.start_block(first_path, width);
+        }
+    }
+
+    /// The numbers of a step that it holds as their streams have them, before pairs of paths are made of them.
+    pub(super) fn streams(&mut self, step: u64, width: usize) -> &[T] {
+        let row = self.row(step);
+        let (lanes, rows) = match &self.mirror {
+            Some(mirror) => (mirror.half.width, &mirror.rows),
+            None => (width, &self.rows),
+        };
+        let len = self.per_step as usize * lanes;
+        if self.law == Increments::TwoPoint {
+            let signs = SignRows { words: rows, first: row, scale: self.variance.sqrt(), width: lanes };
+            signs.unpack(&mut self.unpacked[..len]);
+            return &self.unpacked[..len];
+        }
+        &rows[row * lanes..][..len]
     }
 
     /// The numbers of `step`; `last` is the end of the run.
@@ -119,11 +141,19 @@ impl<T: Element> Window<T> {
         let numbers = step * self.per_step..(step + self.count) * self.per_step;
         let blocks = numbers.start / per_block..numbers.end.div_ceil(per_block);
         self.begins = blocks.start * per_block;
+        let held = (blocks.end - blocks.start) as usize * rows_per_block::<T>(self.law);
+        let (at, lanes, rows) = match &mut self.mirror {
+            Some(mirror) => (mirror.half.address(at), mirror.half.width, &mut mirror.rows),
+            None => (at, width, &mut self.rows),
+        };
         match self.law {
-            Increments::Gaussian => fill_normals(at, blocks, self.variance, width, &mut self.rows),
-            Increments::GaussianF32 => T::fill_single(at, blocks, self.variance, width, &mut self.rows),
-            Increments::TwoPoint => fill_sign_words(at, blocks, width, &mut self.rows),
-            Increments::ThreePoint => fill_three_point(at, blocks, self.variance, width, &mut self.rows),
+            Increments::Gaussian => fill_normals(at, blocks, self.variance, lanes, rows),
+            Increments::GaussianF32 => T::fill_single(at, blocks, self.variance, lanes, rows),
+            Increments::TwoPoint => fill_sign_words(at, blocks, lanes, rows),
+            Increments::ThreePoint => fill_three_point(at, blocks, self.variance, lanes, rows),
+        }
+        if let Some(mirror) = &self.mirror {
+            mirror.expand(width, &mut self.rows[..held * width]);
         }
     }
 }
@@ -134,5 +164,12 @@ fn numbers_per_block<T: Element>(law: Increments) -> u64 {
         Increments::GaussianF32 => 4,
         Increments::TwoPoint => SIGNS_PER_BLOCK,
         Increments::ThreePoint => THREE_POINT_ROWS as u64,
+    }
+}
+
+fn rows_per_block<T: Element>(law: Increments) -> usize {
+    match law {
+        Increments::TwoPoint => SIGN_ROWS,
+        _ => numbers_per_block::<T>(law) as usize,
     }
 }

@@ -45,7 +45,7 @@ fn allocations<T: Element>(
         initial: Start::of(dim, Initial::Point(vec![T::from_f64(0.3); dim])),
         floor: None,
         key: 7,
-        grid: Grid { h: H, cells, increments },
+        grid: Grid { h: H, cells, increments, antithetic: false },
         t0: 0.0,
         first_cell: 0,
         n_steps,

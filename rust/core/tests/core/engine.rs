@@ -8,7 +8,7 @@ use optsde_core::lanes::{available, with_isa};
 use optsde_core::linalg::Matrix;
 use optsde_core::loss::{Loss, MuellerBrown, Quadratic, Rastrigin};
 use optsde_core::noise::{AffineDiagonal, Factor, Gaussian, LossScaled, Noise};
-use optsde_core::observe::{Forest, Moments, Observer, Snapshots};
+use optsde_core::observe::{Forest, Moments, Observer, Snapshots, Stats};
 use optsde_core::rng::Drawn;
 use optsde_core::scheme::{Beside, Step, StepAddress, stepper};
 use optsde_core::wiener::{Grid, Increments};
@@ -44,7 +44,7 @@ fn simulate(
     first: u64,
     n_steps: u64,
     start: Initial<f64>,
-) -> Result<(Vec<f64>, Forest)> {
+) -> Result<(Vec<f64>, Forest<Stats>)> {
     let matrix = Matrix::new(2, 2, vec![2.0, 0.5, 0.5, 1.0])?;
     let loss: Arc<dyn Loss<f64>> = match case.loss {
         0 => Arc::new(Quadratic::diagonal(vec![1.0, 3.0], None)?),
@@ -69,7 +69,7 @@ fn simulate(
         initial: Start::of(2, start),
         floor: None,
         key: 11,
-        grid: Grid { h: H, cells: case.cells, increments: case.increments },
+        grid: Grid { h: H, cells: case.cells, increments: case.increments, antithetic: false },
         t0: first as f64 * H,
         first_cell: first * case.cells,
         n_steps,
@@ -83,7 +83,7 @@ fn simulate(
     Ok((last.take(), moments.forest()))
 }
 
-fn whole(case: Case, threads: usize) -> Result<(Vec<f64>, Forest)> {
+fn whole(case: Case, threads: usize) -> Result<(Vec<f64>, Forest<Stats>)> {
     simulate(case, (0, case.n_paths), threads, 0, case.n_steps, start())
 }
 
@@ -131,7 +131,7 @@ proptest! {
         let (left, right) = (shard((0, cut))?, shard((cut, case.n_paths))?);
         prop_assert_eq!([left.0, right.0].concat(), all.0);
         // In the wrong order, and by way of bytes.
-        let mut merged = Forest::decode(&right.1.encode()).ok_or(Error::missing("a forest"))?;
+        let mut merged = Forest::<Stats>::decode(&right.1.encode()).ok_or(Error::missing("a forest"))?;
         merged.absorb(left.1);
         prop_assert_eq!(merged.encode(), all.1.encode());
     }
@@ -178,7 +178,7 @@ proptest! {
         scheme.leap(H, Drawn::Rows(&dw[..5 * d * 48]), 5, &mut at_once, span)?;
         let mut scratch = vec![0.0; scheme.scratch_rows() * 48];
         for dw in dw.chunks_exact(d * 48).take(5) {
-            let at = StepAddress { key: 0, first_path: 0, cell: 0, cells: 1 };
+            let at = StepAddress { key: 0, first_path: 0, cell: 0, cells: 1, antithetic: false };
             let step = Step { t: 0.0, h: H, dw, beside: Beside::default(), at, span };
             scheme.step(&step, &mut one_by_one, &mut scratch)?;
         }
@@ -189,6 +189,6 @@ proptest! {
     fn broken_bytes_are_no_forest(case in cases(), at in 0.0..1.0f64) {
         let bytes = whole(case, 1)?.1.encode();
         let cut = (at * bytes.len() as f64) as usize;
-        prop_assert!(Forest::decode(&bytes[..cut]).is_none());
+        prop_assert!(Forest::<Stats>::decode(&bytes[..cut]).is_none());
     }
 }

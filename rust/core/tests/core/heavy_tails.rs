@@ -72,7 +72,7 @@ fn samples(gradient: &dyn StochasticGradient<f64>) -> Result<Vec<f64>> {
     let (mut out, mut scratch) = (vec![0.0; 1024], vec![0.0; gradient.scratch_rows() * 512]);
     let mut list = Vec::new();
     for cell in 0..500 {
-        let at = StepAddress { key: 5, first_path: 0, cell, cells: 1 };
+        let at = StepAddress { key: 5, first_path: 0, cell, cells: 1, antithetic: false };
         let step = Step { t: 0.0, h: 0.1, dw: &[], beside: Beside::default(), at, span };
         gradient.sample(&step, &x, &mut out, &mut scratch)?;
         list.extend_from_slice(&out[..512]);

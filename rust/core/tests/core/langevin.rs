@@ -28,7 +28,8 @@ fn one_step(scheme: &dyn Stepper<f64>, h: f64) -> Result<Matrix<f64>> {
         ahead: if draws.ahead { &ahead } else { &[] },
         ..Beside::default()
     };
-    let (at, span) = (StepAddress { key: 0, first_path: 0, cell: 0, cells: 1 }, Span { n: WIDTH, width: WIDTH });
+    let (at, span) =
+        (StepAddress { key: 0, first_path: 0, cell: 0, cells: 1, antithetic: false }, Span { n: WIDTH, width: WIDTH });
     let mut scratch = vec![f64::NAN; scheme.scratch_rows() * WIDTH];
     scheme.begin(&x, &mut scratch, span)?;
     scheme.step(&Step { t: 0.0, h, dw: &dw, beside, at, span }, &mut x, &mut scratch)?;
@@ -172,7 +173,7 @@ fn full_noise_is_the_factor_times_noise_by_coordinate() -> Result<()> {
         let run = |scheme: Arc<dyn Stepper<f64>>, noise: [Vec<f64>; 3]| -> Result<Vec<f64>> {
             let [dw, time_integrals, residuals] = &noise;
             let beside = Beside { time_integrals, residuals, ..Beside::default() };
-            let at = StepAddress { key: 0, first_path: 0, cell: 0, cells: 1 };
+            let at = StepAddress { key: 0, first_path: 0, cell: 0, cells: 1, antithetic: false };
             let (mut x, mut scratch) = (numbers(4, 4), vec![f64::NAN; scheme.scratch_rows() * WIDTH]);
             scheme.begin(&x, &mut scratch, span)?;
             scheme.step(&Step { t: 0.0, h, dw, beside, at, span }, &mut x, &mut scratch)?;

@@ -109,7 +109,7 @@ fn platen(at: Coefficients, t: f64, h: f64, x: &[f64], dw: &[f64], v: &[Vec<f64>
 pub(super) const WIDTH: usize = 32;
 pub(super) const T0: f64 = 0.4;
 pub(super) const H: f64 = 0.3;
-pub(super) const AT: StepAddress = StepAddress { key: 99, first_path: 7, cell: 5, cells: 1 };
+pub(super) const AT: StepAddress = StepAddress { key: 99, first_path: 7, cell: 5, cells: 1, antithetic: false };
 
 pub(super) fn increments(m: usize) -> Vec<f64> {
     (0..m * WIDTH).map(|k| 0.9 * (1.7 * k as f64).sin()).collect()

@@ -19,7 +19,7 @@ fn solve(case: &Case, order: Order, [t0, t1]: [f64; 2], x: &[f64]) -> Result<Vec
     let mut x = block(&x.iter().zip(&units).map(|(x, u)| x * u).collect::<Vec<f64>>());
     let mut scratch = vec![0.0; scheme.scratch_rows() * span.width];
     for k in 0..n {
-        let at = StepAddress { key: 0, first_path: 0, cell: 0, cells: 1 };
+        let at = StepAddress { key: 0, first_path: 0, cell: 0, cells: 1, antithetic: false };
         let step = Step { t: t0 + f64::from(k) * h, h, dw: &[], beside: Beside::default(), at, span };
         scheme.step(&step, &mut x, &mut scratch)?;
     }

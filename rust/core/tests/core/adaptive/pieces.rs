@@ -139,7 +139,7 @@ fn everything<T: Real>(sde: &Arc<dyn Sde<T>>, x: &[T], dw: &[T], span: Span) -> 
     let (t, h, len) = (0.3, 0.05, sde.dim() * span.width);
     let scheme = stepper("euler_maruyama", sde.clone(), h)?;
     let (mut state, mut scratch) = (x.to_vec(), vec![T::default(); scheme.scratch_rows() * span.width]);
-    let at = StepAddress { key: 0, first_path: 0, cell: 0, cells: 1 };
+    let at = StepAddress { key: 0, first_path: 0, cell: 0, cells: 1, antithetic: false };
     scheme.step(&Step { t, h, dw, beside: Beside::default(), at, span }, &mut state, &mut scratch)?;
     let (mut drift, mut scratch) = (vec![T::default(); len], vec![T::default(); len]);
     sde.drift(t, x, &mut drift, &mut scratch, span)?;

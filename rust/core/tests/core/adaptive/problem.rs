@@ -301,7 +301,7 @@ pub fn euler(case: &Case, sde: Arc<dyn Sde<f64>>, t: f64, h: f64, x: &[f64], dw:
     let scaled: Vec<f64> = x.iter().zip(&units).map(|(x, u)| x * u).collect();
     let scheme = stepper("euler_maruyama", sde, h).unwrap();
     let (mut x, mut scratch) = (block(&scaled), vec![0.0; scheme.scratch_rows() * SPAN.width]);
-    let at = StepAddress { key: 0, first_path: 0, cell: 0, cells: 1 };
+    let at = StepAddress { key: 0, first_path: 0, cell: 0, cells: 1, antithetic: false };
     let step = Step { t, h, dw: &block(dw), beside: Beside::default(), at, span: SPAN };
     scheme.step(&step, &mut x, &mut scratch).unwrap();
     first_lane(&x).iter().zip(&units).map(|(x, u)| x / u).collect()
