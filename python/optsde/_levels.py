@@ -34,7 +34,7 @@ _PIECE_BYTES = 32 << 20
 _LARGEST_PIECE = 1 << 16
 # A few paths with short steps, to see where paths go and whether the arguments fit.
 _PROBE_PATHS = 64
-_PROBE_STEPS = 64
+_PROBE_STEPS = 16
 # Platen's scheme evaluates the noise at two points for each Wiener process: beyond so many others are cheaper.
 _MOST_FOR_PLATEN = 32
 # Samples that a level begins with, for its variance.

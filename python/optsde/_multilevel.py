@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 
 from optsde._arrays import FloatArray
 from optsde._coupled import derived
-from optsde._levels import Interruption, Sampler
+from optsde._levels import Sampler
 from optsde._slope import Slope, fitted_slope
 from optsde._tally import Tally
 
+# Steps, sizes and their standard errors.
+Points = tuple[FloatArray, FloatArray, FloatArray]
 # 95 %, two-sided.
 QUANTILE = 1.959963984540054
 # Corrections above the first level: with fewer a chance zero of their means would pass for accuracy.
@@ -48,7 +50,7 @@ class Level:
         self._key = derived(sampler.key, 2, index)
         self._tallies = {False: Tally(), True: Tally()}
         self.twin = dict.fromkeys((False, True), sampler.has_twin(self.steps))
-        self.gain = {False: math.nan, True: math.nan}
+        self.gain = {False: 1.0, True: 1.0}
         self.n_diverged = 0
         self._at = 0
 
@@ -141,10 +143,7 @@ class Row:
     mean_variance: float
 
 
-_NO_SLOPE = Slope(math.nan, math.nan, math.nan)
-
-
-def _mean_points(rows: list[Row]) -> tuple[FloatArray, FloatArray, FloatArray]:
+def mean_points(rows: list[Row]) -> Points:
     """Steps, sizes of mean corrections and their standard errors, where they can be told from noise."""
     seen = [r for r in rows[1:] if abs(r.mean) > _SEEN * math.sqrt(r.mean_variance)]
     return (
@@ -154,7 +153,7 @@ def _mean_points(rows: list[Row]) -> tuple[FloatArray, FloatArray, FloatArray]:
     )
 
 
-def _variance_points(rows: list[Row]) -> tuple[FloatArray, FloatArray, FloatArray]:
+def variance_points(rows: list[Row]) -> Points:
     """Steps, variances of corrections and their standard errors."""
     seen = [r for r in rows[1:] if r.variance > 0.0]
     spread = [(max(r.level.kurtosis(r.coupled), 2.0) - 1.0) / max(r.level.samples(r.coupled), 1) for r in seen]
@@ -162,11 +161,12 @@ def _variance_points(rows: list[Row]) -> tuple[FloatArray, FloatArray, FloatArra
     return np.array([r.level.dt for r in seen]), variance, variance * np.sqrt(spread)
 
 
-def _slope(points: tuple[FloatArray, FloatArray, FloatArray]) -> Slope:
-    return fitted_slope(*points) if len(points[0]) > 1 else _NO_SLOPE
+def slope(points: Points) -> Slope:
+    """Slope of sizes over steps with its 95 % interval; NaN for fewer than two."""
+    return fitted_slope(*points) if len(points[0]) > 1 else Slope(math.nan, math.nan, math.nan)
 
 
-def _quick_slope(points: tuple[FloatArray, FloatArray, FloatArray]) -> float:
+def _quick_slope(points: Points) -> float:
     """Slope through the finest levels; NaN where there are fewer than two."""
     dt, size, stderr = (a[-_FINEST:] for a in points)
     if len(dt) < 2:
@@ -190,14 +190,6 @@ class Found:
     def error(self) -> float:
         """Half the width of the 95 % interval."""
         return self.bias + QUANTILE * self.stderr
-
-    def alpha(self) -> Slope:
-        """Measured order of the mean corrections."""
-        return _slope(_mean_points(self.rows))
-
-    def beta(self) -> Slope:
-        """Measured order of the corrections' variances."""
-        return _slope(_variance_points(self.rows))
 
 
 class Multilevel:
@@ -225,7 +217,7 @@ class Multilevel:
 
     def _guarded(self, rows: list[Row]) -> list[Row]:
         """No variance far below what the level before and the known order let expect: few samples may all agree."""
-        beta = _quick_slope(_variance_points(rows))
+        beta = _quick_slope(variance_points(rows))
         order = max(2.0 * self.sampler.strong, beta if math.isfinite(beta) else 0.0)
         out = rows[:2]
         for row in rows[2:]:
@@ -253,7 +245,7 @@ class Multilevel:
         means, errors = [r.mean for r in rows[1:]], [math.sqrt(r.mean_variance) for r in rows[1:]]
         order = self.sampler.weak
         gain = 2.0**order
-        measured = _quick_slope(_mean_points(rows))
+        measured = _quick_slope(mean_points(rows))
         order = min(order, _UNSEEN_ORDER if math.isnan(measured) else max(measured, _LOWEST_ORDER))
         if self.extrapolate:
             # Differences of extrapolated values; their own order is one more than the method's.
@@ -366,7 +358,7 @@ class Multilevel:
                 obstacle = self._can_open()
                 if obstacle is None:
                     self._open()
-            if not settled:
+            if not settled and self.levels:
                 settled = self._choose_first()
                 if not settled and obstacle is None:
                     obstacle = self._can_open()
@@ -374,7 +366,7 @@ class Multilevel:
                         self._open()
                         continue
             found = self.found()
-            if not found.rows or math.isnan(found.value):
+            if not (found.rows and math.isfinite(found.value) and math.isfinite(found.stderr)):
                 return self._end_without(found, obstacle)
             tolerance = self.tolerance(found.value)
             doubt = self._bias(found.rows, noise=True)
@@ -450,10 +442,9 @@ class Multilevel:
     def _end_without(self, found: Found, obstacle: str | None) -> Found:
         diverged = sum(level.n_diverged for level in self.levels)
         if diverged:
-            self._stop("diverged", f"{diverged:,} paths became non-finite, and too few are left for an estimate")
+            self._stop("diverged", f"{diverged:,} paths became non-finite, and what is left has no mean or no variance")
+        elif self.levels:
+            self._stop("diverged", "values are so large that their mean or variance overflows")
         else:
             self._stop("max_cost", f"{obstacle or 'the budget'} leaves no level")
         return found
-
-
-__all__ = ["QUANTILE", "Found", "Interruption", "Level", "Multilevel", "Row"]

@@ -19,7 +19,7 @@ from optsde._coupled import Meter
 from optsde._grid import _whole
 from optsde._keys import Key, key_from
 from optsde._levels import Question, Sampler, default_method
-from optsde._multilevel import Found, Multilevel
+from optsde._multilevel import Found, Multilevel, Points, mean_points, slope, variance_points
 from optsde._reports import aligned, axes, checked_flag, with_error
 from optsde._slope import Slope
 from optsde._test_functions import TestFunctions, label
@@ -58,7 +58,7 @@ class LevelResult:
     n_diverged : int
         Paths left out.
     gain : float
-        By what control variates divided the variance in the pilot; NaN where they are not used.
+        By what control variates divided the variance in the pilot; 1 where they are not used.
     """
 
     dt: float
@@ -128,7 +128,8 @@ class ExpectedValue:
     t1: float
     key: Key
     _title: str
-    _found: Found
+    _means: Points
+    _variances: Points
 
     @property
     def converged(self) -> bool:
@@ -142,11 +143,11 @@ class ExpectedValue:
 
     @cached_property
     def _alpha(self) -> Slope:
-        return self._found.alpha()
+        return slope(self._means)
 
     @cached_property
     def _beta(self) -> Slope:
-        return self._found.beta()
+        return slope(self._variances)
 
     @property
     def alpha(self) -> float:
@@ -172,7 +173,7 @@ class ExpectedValue:
         what = "pairs" if self.antithetic else "paths"
         rows: list[tuple[str, ...]] = [("level", "dt", what, "mean", "variance", "cost", "notes")]
         for k, level in enumerate(self.levels):
-            notes = [] if math.isnan(level.gain) else [f"variance divided by {level.gain:.3g}"]
+            notes = [] if level.gain == 1.0 else [f"variance divided by {level.gain:.3g}"]
             if level.n_diverged:
                 notes.append(f"{level.n_diverged:,} diverged")
             mean = with_error(level.mean, math.sqrt(level.variance / level.samples))
@@ -182,9 +183,9 @@ class ExpectedValue:
 
     def _rates(self) -> str:
         parts = []
-        for name, slope, known in (("alpha", self._alpha, self.known_alpha), ("beta", self._beta, self.known_beta)):
-            interval = f"{slope.value:.2f} ({slope.low:.2f} to {slope.high:.2f})"
-            seen = "not measured" if math.isnan(slope.value) else interval
+        for name, rate, known in (("alpha", self._alpha, self.known_alpha), ("beta", self._beta, self.known_beta)):
+            interval = f"{rate.value:.2f} ({rate.low:.2f} to {rate.high:.2f})"
+            seen = "not measured" if math.isnan(rate.value) else interval
             parts.append(f"{name} {seen}, in theory at least {known:g}")
         return "; ".join(parts)
 
@@ -437,6 +438,8 @@ def expect(
         raise ValueError(f"control_variate: expected one of {', '.join(map(repr, _CONTROLS))}, got {control_variate!r}")
     if method is not None and not isinstance(method, str):
         raise TypeError(f"method: expected a name of optsde.methods() or None, got {type(method).__name__}")
+    if method is not None and dynamics._discrete:
+        raise ValueError(f"method: a discrete optimizer is its own method; expected None, got {method!r}")
     question = Question(
         dynamics=dynamics,
         theta0=theta0,
@@ -493,7 +496,7 @@ def _result(found: Found, run: Multilevel, question: Question, key: Key, title: 
         )
         for row in found.rows
     )
-    used = any(math.isfinite(level.gain) for level in levels)
+    used = any(level.gain != 1.0 for level in levels)
     return ExpectedValue(
         value=found.value,
         stderr=found.stderr,
@@ -515,5 +518,6 @@ def _result(found: Found, run: Multilevel, question: Question, key: Key, title: 
         t1=question.t1,
         key=key,
         _title=title,
-        _found=found,
+        _means=mean_points(found.rows),
+        _variances=variance_points(found.rows),
     )
