@@ -133,7 +133,7 @@ def share_outside(runs, **options):
     ids=str,
 )
 def test_within_the_tolerance_in_19_of_20_runs(options):
-    """With 5 % or fewer outside, more than the bound has probability at most 1e-6; with half the paths some 20 % are."""
+    """With 5 % outside, more than the bound has probability at most 1e-6; with a quarter of the paths some 30 % are."""
     runs = 150
     assert share_outside(runs, **options) <= binom.isf(FALSE_ALARM, runs, 0.05)
 
@@ -160,7 +160,7 @@ def test_twin_has_the_moments_that_it_says():
             error = c.std(axis=1) / 200.0
             assert_agrees(c.mean(axis=1), error, 0.0, wrong=[(z_limit(len(c)) + POWER + 6.0) * error])
             values, _ = sampler.values(sampler.key, steps, 1, 0, 40_000)
-            assert np.corrcoef(values, c[0])[0, 1] > 0.5  # the same Wiener path
+            assert np.corrcoef(values, c[0])[0, 1] > 0.3  # the same Wiener path
 
 
 def test_twin_divides_the_variance():
