@@ -12,7 +12,7 @@ from optsde.stationary._blocks import Blocks, independent, stderr
 # An error bar: this many standard errors, beside the step's error.
 WIDTH = 2.0
 # What is left of the step's error after its leading term was taken out may be this part of it.
-LEFT = 0.25
+LEFT = 0.1
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Estimate:
     bias, bias_stderr : ndarray
         Value minus that of vanishing step; what extrapolation removed, where it did.
     error : ndarray
-        ``|bias| + 2 · stderr of (value - bias)``; extrapolated: ``|removed|/4 + 2 stderr``.
+        ``|bias| + 2 · stderr of (value - bias)``; extrapolated: ``|removed|/10 + 2 stderr``.
     removed : bool
         Whether ``value`` has the bias taken out already.
     """

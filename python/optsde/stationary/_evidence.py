@@ -114,7 +114,7 @@ def _integrated(x: FloatArray) -> float:
     """``1 + 2 Σ ρ`` of deviations (n, K) of many chains, over lags up to eight times the sum (Sokal's window).
 
     The mean is known from all chains, so that correlations are unbiased and noise does not add up as it does in sums
-    up to the first negative term.
+    up to the first negative term. Infinite where the chains are too short to show it.
     """
     n = x.shape[1]
     size = 1 << (2 * n - 1).bit_length()
@@ -127,13 +127,14 @@ def _integrated(x: FloatArray) -> float:
     # What alternates ends when its size does.
     enough = np.arange(half) >= _WINDOW * (-1.0 + 2.0 * np.cumsum(np.abs(correlation)))
     if not enough.any():
-        # Chains are too short to show it.
-        return float(n)
+        return math.inf
     return float(max(sums[enough.argmax()], 1.0 / n))
 
 
 def autocorrelation_times(draws: FloatArray, stride: int) -> tuple[FloatArray, FloatArray]:
-    """Integrated times (D,), in steps, of coordinates and of their squared deviations, from draws (K, n, D)."""
+    """Integrated times (D,), in steps, of coordinates and of their squared deviations, from draws (K, n, D); infinite
+    where they are too long to be seen.
+    """
     times = np.ones((2, draws.shape[2]))
     for i in range(draws.shape[2]):
         x = draws[..., i].T

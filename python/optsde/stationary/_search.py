@@ -106,7 +106,7 @@ class Search:
         most = 1 << max(3, int(math.log2(_CHUNK_BYTES / (8 * n * self.size))))
         chunk = min(draws, most)
         recent = max(chunk, min(_RECENT_BYTES // (8 * self.size), _RECENT) // n)
-        self.recent = []
+        latest: list[FloatArray] = []
         for block in range(coarse.n_blocks):
             for _ in range(draws // chunk):
                 x, y = chains.run(chunk, self.stride)
@@ -114,9 +114,10 @@ class Search:
                 if fine is not None and y is not None:
                     fine.add(block, y, chunk / draws)
                 self.store.add(x, self.stride)
-                self.recent.append(x)
-                while sum(map(len, self.recent[1:])) >= recent:
-                    self.recent.pop(0)
+                latest.append(x)
+                while sum(map(len, latest[1:])) >= recent:
+                    latest.pop(0)
+        self.recent = latest
         self.spent += coarse.total
         return coarse, fine
 
@@ -124,7 +125,7 @@ class Search:
 
     def times(self, paths: int | None = _FEW_PATHS) -> tuple[FloatArray, FloatArray]:
         """Integrated autocorrelation times (D,), in steps, of coordinates and squares: of draws of the whole run where
-        those are dense enough, else of the latest.
+        those are dense enough, else of the latest; infinite where neither last long enough.
         """
         latest = np.concatenate(self.recent)[:, :paths]
         short = evidence.autocorrelation_times(latest, self.stride)
@@ -132,11 +133,9 @@ class Search:
         if len(spaced) < 8:
             return short
         long = evidence.autocorrelation_times(spaced, self.store.spacing)
-        length = len(latest) * self.stride
         resolved = _DRAWS_PER_TIME * self.store.spacing
         x, square = (
-            np.where(t >= resolved, t, np.where(length >= _LONG * s, s, np.maximum(s, t)))
-            for s, t in zip(short, long, strict=True)
+            np.where(np.isinf(s) | ((t >= resolved) & (t < np.inf)), t, s) for s, t in zip(short, long, strict=True)
         )
         return x, square
 
@@ -259,7 +258,11 @@ class Search:
         longest = float(max(x.max(), square.max()))
         # Draws need no more than to follow what is slowest to be known: a variance has twice the error of a mean.
         dim = self.dynamics.dim
-        self.memory = longest, float(max(x[:dim].max(), 2.0 * square[:dim].max()))
+        slowest = float(max(x[:dim].max(), 2.0 * square[:dim].max()))
+        if math.isinf(longest):
+            longest = float(self.seen.total)
+        # What is not seen with these draws, longer series of them will show.
+        self.memory = longest, slowest if math.isfinite(slowest) else _DRAWS_PER_TIME * self.stride
         differ, moves = evidence.halves(values), evidence.drift(values)
         # Ranks are dear, and needless where the run moves.
         still = not differ.significant and not moves.significant
@@ -388,10 +391,12 @@ class Search:
             return Verdict("not_stationary", f"after {self.spent:,} steps {self.trouble}")
         assert self.seen is not None
         if not self.long:
+            kept = self.seen.total
+            memory = f"paths remember about {longest:.3g} steps" if longest < kept else "paths remember for too long"
             return Verdict(
                 "budget",
-                f"after {self.spent:,} steps: paths remember about {longest:.3g} steps, and {self.seen.total:,} are "
-                f"too few to call a law stationary; {_LONG:g} times as many as they remember would do",
+                f"after {self.spent:,} steps: {memory}, and {kept:,} after the burn-in are too few to call a law "
+                f"stationary; {_LONG:g} times as many as they remember would do",
             )
         error, counted, _ = self.worst()
         text = f"after {self.spent:,} steps the error is {error:.3g} times the tolerance"
@@ -411,5 +416,5 @@ class Search:
             stride = max(1, stride // 16)
             x, _ = self.chains.run(_RESOLVING_DRAWS, stride)
             again = np.stack(evidence.autocorrelation_times(x, stride))
-            known = np.where(known < 32.0 * stride, again, known)
+            known = np.where((known < 32.0 * stride) & np.isfinite(again), again, known)
         return known[0], known[1]

@@ -25,8 +25,8 @@ from optsde.stationary._scheme import Scheme, begin
 
 Rows = dict[str, FloatArray]
 
-# How many times as large the noise's variance is in a heated run; the second where the first is too wild.
-HEAT = (16.0, 4.0)
+# How many times as large the noise's variance is in a heated run; the next where the one before is too wild.
+HEAT = (16.0, 4.0, 1.5)
 _HEATED_STEPS = 4096
 # Scattered starts, where a dynamics cannot be heated: the pilot's standard deviations times the root of the heat.
 _PILOT_STEPS = 1024

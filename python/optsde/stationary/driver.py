@@ -97,7 +97,7 @@ def stationary(
         standard deviation that a short run has.
     extrapolate : bool
         Whether the leading error of the step is taken out of ``mean`` and ``cov``, with the runs of half the step
-        (Talay and Tubaro 1990). ``_bias`` is then 0 and ``_error`` counts a quarter of what was taken out.
+        (Talay and Tubaro 1990). ``_bias`` is then 0 and ``_error`` counts a tenth of what was taken out.
     observe : list of observers, optional
         They see an ensemble of its own, 128 steps long, that starts from ``samples``.
     threads : int, optional
