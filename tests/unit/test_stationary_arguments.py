@@ -1,4 +1,4 @@
-"""``optsde.stationary``: what it refuses, the same bits for any threads, observers, progress, Ctrl-C, and its report."""
+"""``optsde.stationary``: what it refuses, the same bits for any threads, observers, progress, Ctrl-C, its report."""
 
 import pickle
 import signal
@@ -125,7 +125,7 @@ def test_a_budget_that_is_too_small():
     assert st.n_steps <= 5000
     assert "it would take about" in st.reason
     assert st.mean_error.max() > 0.001
-    short = optsde.stationary(SGD, 1e6, max_steps=100, rng=5)
+    short = optsde.stationary(SGD, [1e6, 0.0], max_steps=100, rng=5)
     assert short.status in {"budget", "not_stationary"}
 
 

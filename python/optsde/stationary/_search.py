@@ -37,6 +37,7 @@ _RECENT = 1 << 19
 _RECENT_BYTES = 64 << 20
 _RANKED = 1 << 18
 _FEW_PATHS = 128
+_LONG_SERIES = 256
 _RESOLVING_DRAWS = 512
 # A variance that grows so much from the first to the last third of so many segments on end, up to this part of the
 # steps, is not going to stand still.
@@ -261,8 +262,11 @@ class Search:
         slowest = float(max(x[:dim].max(), 2.0 * square[:dim].max()))
         if math.isinf(longest):
             longest = float(self.seen.total)
-        # What is not seen with these draws, longer series of them will show.
-        self.memory = longest, slowest if math.isfinite(slowest) else _DRAWS_PER_TIME * self.stride
+        if math.isinf(slowest):
+            # What a long series of draws does not show, a sparser one may.
+            sparser = 2 if sum(map(len, self.recent)) >= _LONG_SERIES else 1
+            slowest = _DRAWS_PER_TIME * self.stride * sparser
+        self.memory = longest, slowest
         differ, moves = evidence.halves(values), evidence.drift(values)
         # Ranks are dear, and needless where the run moves.
         still = not differ.significant and not moves.significant
@@ -271,18 +275,23 @@ class Search:
         self.long = self.seen.total >= _LONG * longest
         if not self.passed:
             self.trouble = self._what_is_wrong(values, differ, moves, rhat)
-            # Where nothing is wrong but that paths had no time to move, R-hat needs more of them, not others.
             return (
                 self._never_mixes(segment, values, differ)
                 or self._grows(values, moves)
-                or ("keep" if still and self.begin > 0.0 else "drop")
+                or (self._more() if still else "drop")
             )
         self.growing = 0
         if not self.long:
-            return "keep"
+            return self._more()
         if self.begin < _BURN_IN * longest * self.chains.scheme.dt:
             return "drop"
         return self._accurate(values, longest)
+
+    def _more(self) -> str:
+        """What to do with a run that may be stationary but is too short to tell: its burn-in is to be no small part of
+        it, since five relaxation times may be no more than an eighth of what is long.
+        """
+        return "keep" if 4.0 * self.begin / self.chains.scheme.dt >= self.seen_steps else "drop"
 
     def _accurate(self, values: FloatArray, longest: float) -> Verdict | str:
         """What a stationary run is good for: the end, a smaller step, or more of it."""
