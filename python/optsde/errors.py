@@ -18,7 +18,8 @@ class Interrupted(KeyboardInterrupt):
     Attributes
     ----------
     partial : Ensemble
-        The paths that were finished (``complete=False``, ``path_index`` says which); of ``expect`` its result so far.
+        The paths that were finished (``complete=False``, ``path_index`` says which); of :func:`optsde.expect` and
+        :func:`optsde.stationary` their result as far as it was known.
     """
 
     def __init__(self, message: str = "", partial: Any = None) -> None:

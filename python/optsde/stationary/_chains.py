@@ -13,7 +13,7 @@ from optsde._keys import Key
 from optsde.ensemble import Ensemble
 from optsde.errors import DivergenceWarning
 from optsde.observers import Paths
-from optsde.simulate import MANY_WIENER, simulate
+from optsde.simulate import simulate
 from optsde.stationary._scheme import Scheme, begin
 from optsde.stationary._starts import Rows
 
@@ -88,9 +88,8 @@ class Chains:
             options["wiener_dt"] = self.scheme.dt / 2.0
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DivergenceWarning)
-            # A method's order is measured here, and floors are told by other calls.
+            # The error of a method of low order is measured here.
             warnings.simplefilter("ignore", UserWarning)
-            warnings.filterwarnings("ignore", f"^{MANY_WIENER}", UserWarning)
             ensemble = simulate(
                 dynamics,
                 start,

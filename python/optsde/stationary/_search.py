@@ -37,6 +37,8 @@ _RECENT = 1 << 19
 _RECENT_BYTES = 64 << 20
 _RANKED = 1 << 18
 _FEW_PATHS = 128
+# Variances below this part of the largest, or of the squared mean, are rounding.
+_VARIES = 1e-24
 _LONG_SERIES = 256
 _RESOLVING_DRAWS = 512
 # A variance that grows so much from the first to the last third of so many segments on end, up to this part of the
@@ -157,33 +159,24 @@ class Search:
         assert self.seen is not None
         return estimates(self.seen, self.seen_fine, self.chains.scheme.gain, self.extrapolate)
 
-    def _of_theta(self) -> tuple[list[tuple[FloatArray, Estimate, slice]], FloatArray]:
-        """Tolerances (d,) with the estimates that they belong to, and which coordinates vary at all."""
+    def worst(self) -> tuple[float, float, float]:
+        """Relative to the tolerance, of all parameters that vary: the error; the step's part of it, and that less three
+        standard errors.
+        """
         mean, cov = self.estimates()
         dim = self.dynamics.dim
         var = np.maximum(np.diagonal(cov.value[0]), 0.0)
-        return [(self.rtol * np.sqrt(var), mean, slice(0, dim)), (self.rtol * var, cov, slice(0, dim))], var > (
-            1e-24 * max(float(var.max()), float(np.square(mean.value[:dim]).max()))
+        varies = var > _VARIES * max(float(var.max()), float(np.square(mean.value[:dim]).max()))
+
+        def largest(of_mean: FloatArray, of_cov: FloatArray) -> float:
+            ratios = of_mean[:dim] / np.sqrt(var), np.diagonal(of_cov[0]) / var
+            return float(max(part[varies].max(initial=0.0) for part in ratios)) / self.rtol
+
+        return (
+            largest(mean.error, cov.error),
+            largest(mean.counted, cov.counted),
+            largest(mean.counted - 3.0 * mean.counted_stderr, cov.counted - 3.0 * cov.counted_stderr),
         )
-
-    @staticmethod
-    def _entries(array: FloatArray, dim: int) -> FloatArray:
-        """The part of an estimate's array that is the parameters': of a mean, or the diagonal of covariances."""
-        return array[:dim] if array.ndim == 1 else np.diagonal(array[0])
-
-    def worst(self) -> tuple[float, float, float]:
-        """Relative to the tolerance: the error; the step's part of it, and that less three standard errors."""
-        tolerances, varies = self._of_theta()
-        dim = self.dynamics.dim
-        error = counted = sure = 0.0
-        for tolerance, estimate, _ in tolerances:
-            for i in np.flatnonzero(varies):
-                bias = self._entries(estimate.counted, dim)[i]
-                doubt = self._entries(estimate.counted_stderr, dim)[i]
-                error = max(error, self._entries(estimate.error, dim)[i] / tolerance[i])
-                counted = max(counted, bias / tolerance[i])
-                sure = max(sure, (bias - 3.0 * doubt) / tolerance[i])
-        return error, counted, sure
 
     def samples(self, time: float) -> FloatArray:
         """Draws (k, n, D) at least so many steps apart, the last of them the latest."""

@@ -28,7 +28,7 @@ from optsde.optimizers._base import Model
 from optsde.simulate import MOST_THREADS, simulate
 from optsde.stationary._blocks import block_count, group_count
 from optsde.stationary._chains import Chains, Diverged
-from optsde.stationary._scheme import Scheme, scheme
+from optsde.stationary._scheme import Scheme, begin, scheme
 from optsde.stationary._search import Search, Verdict
 from optsde.stationary._starts import HEAT, Starts, asked, default_start, starts
 from optsde.stationary.result import StationaryEnsemble, StationaryVariable
@@ -206,8 +206,6 @@ def _observed(
 ) -> Ensemble:
     """What the user's observers see of paths that start from rows."""
     start: Any = rows if len(rows) > 1 else rows["theta"]
-    from optsde.stationary._scheme import begin
-
     span = plan.span(max(first, begin(dynamics, plan.dt)), _OBSERVED)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
@@ -270,7 +268,6 @@ class _Driver:
         )
 
     def _chains(self) -> Chains:
-        # The scheme that a restart has refined stays.
         self.starts = starts(
             self.dynamics, self.plan, self.rows, self.dispersed, self.heat, derived(self.key, 2), self.threads
         )
