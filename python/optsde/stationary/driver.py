@@ -25,6 +25,7 @@ from optsde.noise import Minibatch
 from optsde.observers import Observer
 from optsde.observers._list import observer_list
 from optsde.optimizers._base import Model
+from optsde.schedules import Constant, Nesterov, Schedule
 from optsde.simulate import MOST_THREADS, simulate
 from optsde.stationary._blocks import block_count, group_count
 from optsde.stationary._chains import Chains, Diverged
@@ -114,7 +115,8 @@ def stationary(
     Raises
     ------
     TypeError, ValueError
-        For an argument of the wrong type, shape or value, before the work starts; for dynamics without noise.
+        For an argument of the wrong type, shape or value, before the work starts; for dynamics without noise, or with a
+        schedule.
     MemoryError
         Where covariances are too large to be had.
     Interrupted
@@ -142,6 +144,7 @@ def stationary(
         raise TypeError(f"dynamics: expected a dynamics, got {type(dynamics).__name__}{hint}")
     if noiseless(dynamics):
         raise ValueError("dynamics: it has no noise, so its stationary laws are points; expected one with noise")
+    _check_constant(dynamics)
     tolerance = positive_number("rtol", rtol)
     many = dynamics.dim * len(dynamics.state) > _MANY_VARIABLES
     count = (_PATHS_OF_MANY_VARIABLES if many else _PATHS) if n_paths is None else integer("n_paths", n_paths, 2)
@@ -163,6 +166,15 @@ def stationary(
     steps = _budget(dynamics, plan, count) if max_steps is None else integer("max_steps", max_steps, 1)
     _check_memory(dynamics, plan, count)
     return _Driver(dynamics, rows, plan, tolerance, steps, spread, without_step, watch, threads, key, meter).run()
+
+
+def _check_constant(dynamics: Dynamics) -> None:
+    """ValueError where a hyperparameter changes with the step."""
+    if not isinstance(dynamics, Model):
+        return
+    for name, value in dynamics.optimizer._fields().items():
+        if isinstance(value, (Schedule, Nesterov)) and not isinstance(value, Constant):
+            raise ValueError(f"dynamics: its {name} is a schedule, {value!r}, and what changes has no stationary law")
 
 
 def _one_row(rows: dict[str, FloatArray]) -> Any:
