@@ -8,7 +8,7 @@ CARGO_FLAGS ?=
 BENCH ?=
 
 .NOTPARALLEL:
-.PHONY: help demo test quality bench pictures lint lint-rust lint-python format clean
+.PHONY: help demo test quality bench pictures orders lint lint-rust lint-python format clean
 
 help:
 	@echo "make demo     stationary distributions against theory: numbers and a picture"
@@ -16,6 +16,7 @@ help:
 	@echo "make quality  the long statistical tests of the random numbers"
 	@echo "make bench    speed against other libraries, side by side (BENCH=--quick for a short run)"
 	@echo "make pictures draws the pictures of the documentation anew, with the code on its pages and two examples"
+	@echo "make orders   measures the orders of all methods, for the table in docs/schemes.md"
 	@echo "make lint     formatting, lints and types;  make format mends the formatting"
 	@echo "make clean    removes .venv and the build"
 
@@ -36,6 +37,9 @@ bench: $(VENV)/.installed-bench
 pictures: $(VENV)/.installed-demo
 	cd docs && ../$(PY) ../examples/weak_error_adam.py && ../$(PY) ../examples/logistic_regression.py
 	$(PY) docs/pictures.py
+
+orders: $(VENV)/.installed-test
+	$(PY) docs/orders.py
 
 lint: lint-rust lint-python
 

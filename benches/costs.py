@@ -1,0 +1,93 @@
+"""What a step of each method costs beside one of Euler-Maruyama: ``python benches/costs.py`` prints a table.
+
+All methods for one equation are timed in one process, in turns, on one thread; the numbers are medians.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+
+import numpy as np
+import optsde
+
+PATHS, STEPS = 8192, 400
+# Evaluations of drift and noise in a step, for m Wiener processes: the arithmetic that its time is to be held against.
+ARITHMETIC = {
+    "euler_maruyama": ("1", "1"),
+    "tamed_euler": ("1", "1"),
+    "milstein": ("1", "1, and its derivatives"),
+    "heun": ("2", "1"),
+    "stratonovich_heun": ("2", "2, and their derivatives"),
+    "platen": ("2", "3; 1 + 4m where coordinates mix"),
+    "dri1": ("3", "3; 1 + 4m where coordinates mix"),
+    "sra1": ("2", "1"),
+    "sra3": ("3", "1"),
+    "sriw1": ("2", "4"),
+    "exponential_splitting": ("2", "1, and 4 products with matrices"),
+    "ornstein_uhlenbeck": ("0", "2 products with matrices"),
+}
+
+
+def equations() -> dict[str, tuple[optsde.dynamics.Dynamics, object]]:
+    """One equation of each kind, all compiled."""
+    quartic = optsde.losses.Quartic(a=0.5, b=1.0, dim=8)
+    bowl = optsde.losses.Quadratic(np.diag([1.0, 2.0]) + 0.4 * (1 - np.eye(2)))
+    cov = np.array([[1.0, 0.4], [0.4, 0.6]])
+    affine = optsde.Problem(quartic, optsde.noise.AffineDiagonal(0.5, 0.5))
+    scaled = optsde.Problem(bowl, optsde.noise.LossScaled(cov, floor=0.2))
+    return {
+        "additive, d = 8": (optsde.Langevin(quartic, 0.3), np.full(8, 0.5)),
+        "linear, d = 8": (optsde.OrnsteinUhlenbeck(np.linspace(1.0, 2.0, 8), np.zeros(8), 0.5), np.full(8, 0.5)),
+        "diagonal, d = 8": (optsde.SGD(0.2).sde(affine), np.full(8, 0.5)),
+        "full, d = m = 2": (optsde.SGD(0.2).sde(scaled), np.array([0.5, -0.5])),
+    }
+
+
+def seconds(dynamics: optsde.dynamics.Dynamics, start: object, method: str) -> float:
+    """One run."""
+    began = time.perf_counter()
+    optsde.simulate(
+        dynamics,
+        start,
+        t1=STEPS * 1e-3,
+        dt=1e-3,
+        method=method,
+        n_paths=PATHS,
+        rng=1,
+        threads=1,
+        observe=optsde.Moments(),
+        progress=False,
+    )
+    return time.perf_counter() - began
+
+
+def main() -> None:
+    """Time, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repeats", type=int, default=7)
+    repeats = parser.parse_args().repeats
+    print("| noise | method | evaluations of drift, of noise | normals | ns per path and step | to Euler–Maruyama |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    for noise, (dynamics, start) in equations().items():
+        able = []
+        for name in optsde.methods().accepting(dynamics.noise_kind):
+            try:
+                optsde.simulate(dynamics, start, t1=1e-3, dt=1e-3, method=name, rng=1)
+            except ValueError:
+                continue  # it asks for more than a kind of noise
+            able.append(name)
+        times: dict[str, list[float]] = {name: [] for name in able}
+        for _ in range(repeats):
+            for name in able:
+                times[name].append(seconds(dynamics, start, name))
+        medians = {name: statistics.median(found) / (PATHS * STEPS) * 1e9 for name, found in times.items()}
+        for name, cost in medians.items():
+            drift, factor = ARITHMETIC.get(name, ("-", "-"))
+            normals, ratio = optsde.methods()[name].normals_per_step, cost / medians["euler_maruyama"]
+            print(f"| {noise} | `{name}` | {drift}; {factor} | {normals} | {cost:.1f} | {ratio:.2f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
