@@ -415,7 +415,7 @@ def arrays(ensemble):
         for field in dataclasses.fields(result):
             value = getattr(result, field.name)
             if value is not None:
-                found[f"{observer.name}.{field.name}"] = value
+                found[f"{observer.name}.{field.name}"] = np.asarray(value)
     return found
 
 

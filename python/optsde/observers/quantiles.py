@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 # The powers of two that most laws have their values within: for the bytes that their buckets take.
 _USUAL_BINADES = 32
 _MOST_BITS = 16
+# Paths of the largest block, which Python is called with.
+_MOST_IN_BLOCK = 255 * 64
 _NOT_A_NUMBER = (1 << 31) - 1
 
 
@@ -178,8 +180,10 @@ class Quantiles(Timed):
         cells = self._count(recipe.grid) * recipe.rows
         buckets = min(recipe.paths_run, _USUAL_BINADES << self._bits)
         # A sketch for each thread, of 16 bytes a bucket and 4 a value that waits to be counted, one for all, and one
-        # that they are merged into; threads hold the buckets of up to 576 paths in hand as well.
-        return cells * (recipe.threads * 4 * min(recipe.paths_run, 576) + (recipe.threads + 2) * 20 * buckets)
+        # that they are merged into; threads hold the buckets of a block of paths in hand as well.
+        return cells * (
+            recipe.threads * 4 * min(recipe.paths_run, _MOST_IN_BLOCK) + (recipe.threads + 2) * 20 * buckets
+        )
 
     def _plan(self, recipe: Recipe) -> dict[str, Any]:
         return {"kind": "quantiles", "bits": self._bits}
