@@ -92,8 +92,7 @@ impl<'a, T: Element> Worker<'a, T> {
         let x = &self.x[..d * span.width];
         let finite = |p: usize| (0..d).all(|i| x[i * span.width + p].is_finite());
         let (may_finish, recorders) = (self.may_finish, &self.recorders);
-        let lost: Vec<usize> =
-            (0..n).filter(|p| !finite(*p) && !(may_finish && have_finished(recorders, *p))).collect();
+        let lost: Vec<usize> = (0..n).filter(|p| !(finite(*p) || may_finish && have_finished(recorders, *p))).collect();
         if !lost.is_empty() {
             if !self.plan.keep_diverged {
                 for p in &lost {
