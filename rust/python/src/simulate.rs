@@ -159,8 +159,10 @@ fn functional<T: RunElement>(
     })
 }
 
-/// What advances the run, and the equation that it is a method for.
-fn steps<T: RunElement>(plan: &Bound<'_, PyDict>, h: f64) -> PyResult<(Arc<dyn Stepper<T>>, Option<Arc<dyn Sde<T>>>)> {
+/// What advances a run, and the equation that it is a method for.
+type Steps<T> = (Arc<dyn Stepper<T>>, Option<Arc<dyn Sde<T>>>);
+
+fn steps<T: RunElement>(plan: &Bound<'_, PyDict>, h: f64) -> PyResult<Steps<T>> {
     let method: String = entry(plan, "method")?;
     let dynamics: Bound<'_, PyDict> = entry(plan, "dynamics")?;
     if method == "algorithm" {
