@@ -1,6 +1,7 @@
 //! What must not allocate, under an allocator that counts.
 
 mod networks;
+mod passages;
 mod time_loop;
 
 use optsde_core::error::Result;
@@ -41,5 +42,6 @@ fn made() -> u64 {
 #[test]
 fn loops_and_losses_allocate_nothing() -> Result<()> {
     networks::allocate_nothing_from_the_second_call_on()?;
+    passages::allocate_nothing()?;
     time_loop::allocates_nothing()
 }
