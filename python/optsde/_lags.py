@@ -93,9 +93,7 @@ def integrated_time(correlation: FloatArray) -> float:
     return float(times[np.argmax(closed)]) if closed.any() else float("nan")
 
 
-def lag_result(
-    t: FloatArray, step: IntArray, stats: dict[str, Any], lags: IntArray, dt: float
-) -> AutocovarianceResult:
+def lag_result(t: FloatArray, step: IntArray, stats: dict[str, Any], lags: IntArray, dt: float) -> AutocovarianceResult:
     """Autocovariance, correlation and its time from the sums."""
     all_lags = _with_zero(lags)
     dim = len(stats["centre"]) // (2 * len(all_lags))

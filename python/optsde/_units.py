@@ -28,7 +28,9 @@ def pairs_of(quantities: int, cov: bool) -> IntArray:
     return np.stack([i, j], axis=-1).astype(np.int64)
 
 
-def unit_plan(pairs: IntArray, centre: FloatArray, extra: IntArray, *, spreads: bool, antithetic: bool) -> dict[str, Any]:
+def unit_plan(
+    pairs: IntArray, centre: FloatArray, extra: IntArray, *, spreads: bool, antithetic: bool
+) -> dict[str, Any]:
     """The native description of units, with the products that :class:`UnitSums` reads and some ``extra`` ones."""
     squares = len(centre) + len(pairs) + np.arange(len(pairs))
     of_pairs = [
@@ -90,7 +92,7 @@ class UnitSums:
 
 
 def fewer(n: FloatArray) -> FloatArray:
-    """n - 1, NaN where there is no variance."""
+    """N - 1, NaN where there is no variance."""
     return np.where(n > 1.0, n - 1.0, np.nan)
 
 

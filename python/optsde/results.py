@@ -95,8 +95,8 @@ class HistogramResult(Result):
     counts : ndarray of int
         (T, bins) for one coordinate or a function, (T, d, bins) for each, (T, bins_i, bins_j) for two together.
     density, stderr : ndarray, shape of counts
-        ``counts / (n · width)``, or n times area, and its binomial standard error; of antithetic pairs, the largest that
-        it can be.
+        ``counts / (n · width)``, or n times area, and its binomial standard error; of antithetic pairs, the largest
+        that it can be.
     underflow, overflow : ndarray of int, shape of counts without the last axis
         Paths below and above the range; of two coordinates together (T, 2), for each of them.
     """
@@ -164,10 +164,15 @@ def mean_result(t: FloatArray, step: IntArray, stats: dict[str, Any]) -> MeanRes
 
 
 def histogram_result(
-    t: FloatArray, step: IntArray, edges: FloatArray | tuple[FloatArray, FloatArray], cells: IntArray, one: bool, antithetic: bool
+    t: FloatArray,
+    step: IntArray,
+    edges: FloatArray | tuple[FloatArray, FloatArray],
+    cells: IntArray,
+    one: bool,
+    factor: float,
 ) -> HistogramResult:
     """Densities from the counts of cells (T, tables, bins + 2), the first below the range and the last above it; of two
-    coordinates together (T, 1, bins_i + 2, bins_j + 2).
+    coordinates together (T, 1, bins_i + 2, bins_j + 2). ``factor`` multiplies the standard errors of independent paths.
     """
     if one:
         cells = cells[:, 0]
@@ -180,8 +185,6 @@ def histogram_result(
         counts, axes, width = cells[..., 1:-1], (-1,), np.diff(edges)
         ends = [cells[..., 0], cells[..., -1]]
     total = cells.sum(axis=axes, keepdims=True).astype(np.float64)
-    # The mean over a pair varies at most as much as one path.
-    independent = total / 2.0 if antithetic else total
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         share = counts / total
         return HistogramResult(
@@ -190,7 +193,7 @@ def histogram_result(
             edges=edges,
             counts=np.ascontiguousarray(counts),
             density=share / width,
-            stderr=np.sqrt(share * (1.0 - share) / independent) / width,
+            stderr=factor * np.sqrt(share * (1.0 - share) / total) / width,
             underflow=np.ascontiguousarray(ends[0]),
             overflow=np.ascontiguousarray(ends[1]),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -90,3 +91,10 @@ class Timed(Observer):
 
     def _count(self, grid: TimeGrid) -> int:
         return observed_count(self.at, grid)
+
+
+def pair_factor(raw: dict[str, Any]) -> float:
+    """What a standard error of independent paths is multiplied by, at most, where paths are antithetic pairs: the mean
+    over a pair varies at most as much as one path.
+    """
+    return math.sqrt(2.0) if raw["antithetic"] else 1.0

@@ -63,9 +63,7 @@ class Autocovariance(Observer):
     name: str
     _default_name: ClassVar[str] = "autocovariance"
 
-    def __init__(
-        self, lags: int | ArrayLike, average_from: float | None = None, *, name: str | None = None
-    ) -> None:
+    def __init__(self, lags: int | ArrayLike, average_from: float | None = None, *, name: str | None = None) -> None:
         start = None if average_from is None else nonnegative_number("average_from", average_from)
         self._set(lags=_checked_lags(lags), average_from=start, name=checked_name(name, self._default_name))
 

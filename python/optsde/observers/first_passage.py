@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from optsde._arrays import FloatArray
 from optsde._grid import TimeGrid
-from optsde.observers._base import IntArray, Observer, checked_name
+from optsde.observers._base import IntArray, Observer, checked_name, pair_factor
 from optsde.observers._functions import OfState, Truth, checked_flag
 from optsde.regions import Above, Below, Region
 from optsde.results import Result, rows_of
@@ -175,4 +175,6 @@ class FirstPassage(Observer):
         raw["times"] = grid.times(raw.pop("passages") / recipe._cells_per_plan_step)
 
     def _result(self, raw: dict[str, Any], t: FloatArray, step: IntArray, rows: slice) -> FirstPassageResult:
-        return _passage_result(t, step, raw["times"], rows_of(raw["places"], rows))
+        result = _passage_result(t, step, raw["times"], rows_of(raw["places"], rows))
+        factor = pair_factor(raw)
+        return replace(result, stderr=factor * result.stderr, rate_stderr=factor * result.rate_stderr)

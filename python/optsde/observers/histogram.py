@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from optsde._arrays import FloatArray, integer, real_array
-from optsde.observers._base import IntArray, Timed, checked_name, checked_times
+from optsde.observers._base import IntArray, Timed, checked_name, checked_times, pair_factor
 from optsde.observers._functions import OfState, checked_flag, checked_function
 from optsde.results import HistogramResult, histogram_result
 
@@ -159,4 +159,4 @@ class Histogram(Timed):
 
     def _result(self, raw: dict[str, Any], t: FloatArray, step: IntArray, rows: slice) -> HistogramResult:
         one = self.coords is not None or self.of is not None
-        return histogram_result(t, step, self.edges, raw["cells"], one=one, antithetic=raw["antithetic"])
+        return histogram_result(t, step, self.edges, raw["cells"], one=one, factor=pair_factor(raw))

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from optsde._arrays import FloatArray, real_array, real_number
-from optsde.observers._base import IntArray, Timed, checked_name, checked_times
+from optsde.observers._base import IntArray, Timed, checked_name, checked_times, pair_factor
 from optsde.results import Result
 
 if TYPE_CHECKING:
@@ -205,4 +205,5 @@ class Quantiles(Timed):
                 sample = _Sample(buckets[part] - (cell << 32), counts[part], self._bits)
                 values[k, :, i], stderr[k, :, i] = sample.quantiles(self.q)
                 n[k] = sample.n
+        stderr *= pair_factor(raw)
         return QuantilesResult(t=t, step=step, q=self.q, values=values, stderr=stderr, n=n, error=2.0**-self._bits)

@@ -26,6 +26,7 @@ fn time(sde: &Arc<dyn Sde<f64>>, method: &str, increments: Increments) -> Result
         floor: None,
         key: 7,
         grid: Grid { h: H, cells: 1, increments, antithetic: false },
+        mesh: Vec::new(),
         t0: 0.0,
         first_cell: 0,
         n_steps,

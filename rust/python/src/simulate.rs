@@ -8,7 +8,7 @@ use crate::optimizers::{algorithm, complete};
 use crate::stats;
 use numpy::{PyArray1, PyArrayMethods, PyReadonlyArray1};
 use optsde_core::dynamics::{Floor, Sde};
-use optsde_core::ensemble::{Control, Outcome, Plan, Start, run};
+use optsde_core::ensemble::{Control, Outcome, Plan, Run, Start, run};
 use optsde_core::lanes::isa;
 use optsde_core::observe::{
     Autocovariance, FirstPassage, Functional, FunctionalMoments, Histogram, LossValue, Moments, Observer, Quantiles,
@@ -200,6 +200,8 @@ fn typed<'py, T: RunElement>(dict: &Bound<'py, PyDict>, poll: Option<Py<PyAny>>)
         "three_point" => Increments::ThreePoint,
         _ => return Err(PyValueError::new_err(format!("increments: unknown law {increments:?}"))),
     };
+    let mesh: Vec<(u64, u64, u64)> = entry(dict, "mesh")?;
+    let mesh = mesh.into_iter().map(|(step, cell, cells)| Run { step, cell, cells }).collect();
     let antithetic: bool = entry(dict, "antithetic")?;
     let (stepper, equation) = steps::<T>(dict, h)?;
     let floor: Option<Floor> = equation.as_ref().and_then(|sde| sde.floor());
@@ -222,6 +224,7 @@ fn typed<'py, T: RunElement>(dict: &Bound<'py, PyDict>, poll: Option<Py<PyAny>>)
         floor,
         key: entry(dict, "key")?,
         grid: Grid { h, cells: entry(dict, "cells")?, increments, antithetic },
+        mesh,
         t0: entry(dict, "t0")?,
         first_cell: entry(dict, "first_cell")?,
         n_steps: sizes.n_steps,

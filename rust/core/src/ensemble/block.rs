@@ -62,7 +62,7 @@ impl<'a, T: Element> Worker<'a, T> {
             tick,
             x: Buffer::new(plan.stepper.dim() * width),
             scratch: Buffer::new(plan.stepper.scratch_rows() * width),
-            noise: WienerPath::new(plan.key, plan.grid, plan.first_cell, plan.n_steps, draws, width),
+            noise: WienerPath::new(plan.key, plan.grid, plan.cells(), plan.composes(), draws, width),
             recorders: plan.observers.iter().map(|observer| observer.recorder(width)).collect(),
             agenda,
             may_finish: !lookers.is_empty() && lookers.len() == plan.observers.len(),
@@ -139,7 +139,9 @@ impl<'a, T: Element> Worker<'a, T> {
                 }
             }
             if record && !self.lookers.is_empty() {
-                let look = Look { k, t: plan.time(k), last: k.checked_sub(1).map(|k| self.noise.at(k)) };
+                let ended = k.checked_sub(1).map(|k| plan.step(k));
+                let last = ended.map(|(begin, cells, _)| self.noise.at(begin, cells));
+                let look = Look { k, t: plan.time(k), last };
                 for observer in &self.lookers {
                     self.recorders[*observer].look(&look, x, &block)?;
                 }
@@ -166,9 +168,10 @@ impl<'a, T: Element> Worker<'a, T> {
                 plan.stepper.leap(plan.grid.h, dw, count, x, span)?;
                 k += count as u64;
             } else {
-                let at = self.noise.at(k);
-                let (dw, beside) = self.noise.step(k);
-                let step = Step { t: plan.time(k), h: plan.grid.h, dw, beside, at, span };
+                let (begin, cells, h) = plan.step(k);
+                let at = self.noise.at(begin, cells);
+                let (dw, beside) = self.noise.step(begin, cells);
+                let step = Step { t: plan.time(k), h, dw, beside, at, span };
                 plan.stepper.step(&step, x, scratch)?;
                 if let Some(floor) = plan.floor.as_ref().filter(|_| record) {
                     let recorders = if self.may_finish { self.recorders.as_slice() } else { &[] };

@@ -10,5 +10,5 @@ mod run;
 pub use control::Control;
 pub use desk::on_calling_thread;
 pub use initial::{Complete, Initial, Start};
-pub use plan::Plan;
+pub use plan::{Plan, Run};
 pub use run::{Outcome, run};

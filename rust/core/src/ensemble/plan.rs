@@ -6,7 +6,19 @@ use crate::lanes::LANE_MULTIPLE;
 use crate::observe::{GROUP, Observer};
 use crate::scheme::Stepper;
 use crate::wiener::{Element, Grid};
+use std::ops::Range;
 use std::sync::Arc;
+
+/// Steps of one length, up to those of the next run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// The first step.
+    pub step: u64,
+    /// Its first cell, since the start.
+    pub cell: u64,
+    /// Cells of each step.
+    pub cells: u64,
+}
 
 /// Everything that decides the numbers of a run.
 pub struct Plan<T: Element> {
@@ -20,6 +32,8 @@ pub struct Plan<T: Element> {
     pub key: u64,
     /// Steps and cells.
     pub grid: Grid,
+    /// Where steps differ in length: runs of equal ones, in order, the first at step 0.
+    pub mesh: Vec<Run>,
     /// Time at the start.
     pub t0: f64,
     /// Absolute index of the first cell of the Wiener path: noise is addressed by it.
@@ -41,13 +55,39 @@ impl<T: Element> Plan<T> {
     /// same times as the whole.
     pub(super) fn time(&self, k: u64) -> f64 {
         let Grid { h, cells, .. } = self.grid;
-        let first_step = self.first_cell / cells;
-        let start = first_step as f64 * h;
-        if self.first_cell.is_multiple_of(cells) && (start - self.t0).abs() <= 1e-9 * h.max(self.t0.abs()) {
-            (first_step + k) as f64 * h
+        // Whole steps, or cells where steps differ.
+        let (unit, parts, k) = if self.mesh.is_empty() { (h, cells, k) } else { (self.cell_h(), 1, self.step(k).0) };
+        let first = self.first_cell / parts;
+        let start = first as f64 * unit;
+        if self.first_cell.is_multiple_of(parts) && (start - self.t0).abs() <= 1e-9 * unit.max(self.t0.abs()) {
+            (first + k) as f64 * unit
         } else {
-            self.t0 + k as f64 * h
+            self.t0 + k as f64 * unit
         }
+    }
+
+    fn cell_h(&self) -> f64 {
+        self.grid.h / self.grid.cells as f64
+    }
+
+    /// The `k`-th step: its first cell since the start, its cells, and its length.
+    pub(super) fn step(&self, k: u64) -> (u64, u64, f64) {
+        let Grid { h, cells, .. } = self.grid;
+        let run = self.mesh[..self.mesh.partition_point(|run| run.step <= k)].last();
+        match run {
+            None => (k * cells, cells, h),
+            Some(run) => (run.cell + (k - run.step) * run.cells, run.cells, run.cells as f64 * self.cell_h()),
+        }
+    }
+
+    /// The absolute cells of the run.
+    pub(super) fn cells(&self) -> Range<u64> {
+        self.first_cell..self.first_cell + self.step(self.n_steps).0
+    }
+
+    /// Whether a step may have more cells than one.
+    pub(super) fn composes(&self) -> bool {
+        self.grid.cells > 1 || !self.mesh.is_empty()
     }
 
     /// Whether a callback binds the run to the calling thread.

@@ -15,6 +15,7 @@ use crate::lanes::Real;
 use crate::rng::{Address, Drawn, Tag, fill_normals, fill_normals_f32};
 use crate::scheme::{Beside, Draws, StepAddress};
 pub(crate) use mirror::{Half, Mirror, Second};
+use std::ops::Range;
 use window::Window;
 
 /// The law of the increments.
@@ -51,9 +52,9 @@ impl Element for f32 {
 /// The grid that noise is drawn on.
 #[derive(Clone, Copy, Debug)]
 pub struct Grid {
-    /// Length of a step.
+    /// Length of a step; of the shortest where they differ.
     pub h: f64,
-    /// Cells of the Wiener path in a step.
+    /// Cells of the Wiener path in that step.
     pub cells: u64,
     /// The law of the increments.
     pub increments: Increments,
@@ -91,6 +92,7 @@ pub struct WienerPath<T: Element> {
     /// Absolute cells of the run.
     first_cell: u64,
     last_cell: u64,
+    composed: bool,
     draws: Draws,
     width: usize,
     first_path: u64,
@@ -102,7 +104,7 @@ pub struct WienerPath<T: Element> {
     /// Increments of a step of more than one cell, or of two groups, or with those of the next step.
     sum: Buffer<T>,
     ahead: Buffer<T>,
-    /// The step whose increments `ahead` holds.
+    /// The first cell of the step whose increments `ahead` holds.
     ahead_of: Option<u64>,
     time_integrals: Buffer<T>,
     area: Option<Areas<T>>,
@@ -111,20 +113,21 @@ pub struct WienerPath<T: Element> {
 }
 
 impl<T: Element> WienerPath<T> {
-    /// The noise that `draws` asks for in `n_steps` steps from an absolute cell on, for blocks of `width` lanes.
-    pub fn new(key: u64, grid: Grid, first_cell: u64, n_steps: u64, draws: Draws, width: usize) -> Self {
+    /// The noise that `draws` asks for in absolute cells, for blocks of `width` lanes; `composed` where a step may have
+    /// more cells than one.
+    pub fn new(key: u64, grid: Grid, run: Range<u64>, composed: bool, draws: Draws, width: usize) -> Self {
         let m = draws.wiener;
         let rows = |wanted: bool, rows: usize| Buffer::new(if wanted { rows * width } else { 0 });
-        let gathered = grid.cells > 1 || draws.wiener_b > 0 || draws.time_integrals || draws.ahead;
+        let gathered = composed || draws.wiener_b > 0 || draws.time_integrals || draws.ahead;
         let cell_h = grid.h / grid.cells as f64;
         let antithetic = grid.antithetic;
         let window = |per_step, law, variance| Window::new(per_step, width, law, variance, antithetic);
-        let looked_at = n_steps + u64::from(draws.ahead);
         Self {
             key,
             grid,
-            first_cell,
-            last_cell: first_cell + looked_at * grid.cells,
+            first_cell: run.start,
+            last_cell: run.end + if draws.ahead { grid.cells } else { 0 },
+            composed,
             draws,
             width,
             first_path: 0,
@@ -155,16 +158,19 @@ impl<T: Element> WienerPath<T> {
         self.ahead_of = None;
     }
 
-    /// Where the `k`-th step draws what it makes itself.
-    pub fn at(&self, k: u64) -> StepAddress {
-        let cells = self.grid.cells;
+    /// Where a step draws what it makes itself; it begins so many cells after the run.
+    pub fn at(&self, begin: u64, cells: u64) -> StepAddress {
         StepAddress {
             key: self.key,
             first_path: self.first_path,
-            cell: self.first_cell + k * cells,
+            cell: self.first_cell + begin,
             cells,
             antithetic: self.grid.antithetic,
         }
+    }
+
+    fn cell_h(&self) -> f64 {
+        self.grid.h / self.grid.cells as f64
     }
 
     fn address(&self, tag: Tag) -> Address {
@@ -172,7 +178,7 @@ impl<T: Element> WienerPath<T> {
     }
 
     /// Increments of as many steps from the `k`-th on as are at hand, at most `most`, `m` rows a step, and their number;
-    /// for steps of one cell that need nothing else.
+    /// for steps of one cell each that need nothing else.
     pub fn run(&mut self, k: u64, most: u64) -> (Drawn<'_, T>, usize) {
         let at = self.address(Tag::WIENER);
         self.cells.steps(at, self.first_cell + k, most, self.last_cell, self.width)
@@ -182,34 +188,35 @@ impl<T: Element> WienerPath<T> {
     pub fn is_plain(&self) -> bool {
         let Draws { wiener, wiener_b, iterated, time_integrals, ahead, residuals } = self.draws;
         let alone = !iterated && !time_integrals && !ahead && residuals == 0;
-        self.grid.cells == 1 && wiener > 0 && wiener_b == 0 && alone
+        !self.composed && wiener > 0 && wiener_b == 0 && alone
     }
 
-    /// Increments of the `k`-th step, and what else of it was asked for.
-    pub fn step(&mut self, k: u64) -> (&[T], Beside<'_, T>) {
+    /// Increments of a step that begins so many cells after the run, and what else of it was asked for.
+    pub fn step(&mut self, begin: u64, cells: u64) -> (&[T], Beside<'_, T>) {
         let Draws { wiener: m, wiener_b, iterated, time_integrals, ahead, residuals: _ } = self.draws;
         let (width, both) = (self.width, m + wiener_b);
-        let (first, last) = (self.first_cell + k * self.grid.cells, self.last_cell);
+        let (first, last) = (self.first_cell + begin, self.last_cell);
         let (wiener, area_at, residual) =
             (self.address(Tag::WIENER), self.address(Tag::AREA), self.address(Tag::RESIDUAL));
-        let dw = if self.grid.cells == 1 && wiener_b == 0 && !time_integrals && !ahead {
+        let dw = if cells == 1 && wiener_b == 0 && !time_integrals && !ahead {
             self.cells.step(wiener, first, last, width);
+            let cell_h = self.cell_h();
             if let Some(area) = &mut self.area {
                 let out = &mut self.iterated[..m * m * width];
-                area.cell(area_at, first, self.grid.h, self.cells.streams(first, width), out);
+                area.cell(area_at, first, cell_h, self.cells.streams(first, width), out);
             }
             self.cells.step(wiener, first, last, width)
         } else {
-            if self.ahead_of == Some(k) {
+            if self.ahead_of == Some(first) {
                 std::mem::swap(&mut self.sum, &mut self.ahead);
             } else {
-                self.compose(first);
+                self.compose(first, cells);
             }
             if ahead {
                 std::mem::swap(&mut self.sum, &mut self.ahead);
-                self.compose(first + self.grid.cells);
+                self.compose(first + cells, cells);
                 std::mem::swap(&mut self.sum, &mut self.ahead);
-                self.ahead_of = Some(k + 1);
+                self.ahead_of = Some(first + cells);
             }
             &self.sum[..both * width]
         };
@@ -224,9 +231,9 @@ impl<T: Element> WienerPath<T> {
     }
 
     /// Composes increments and integrals of the step that begins at a cell, from those of its cells.
-    fn compose(&mut self, first: u64) {
+    fn compose(&mut self, first: u64, cells: u64) {
         let Draws { wiener: m, wiener_b, .. } = self.draws;
-        let (width, last, cell_h) = (self.width, self.last_cell, self.grid.h / self.grid.cells as f64);
+        let (width, last, cell_h) = (self.width, self.last_cell, self.cell_h());
         let (wiener, wiener_b_at) = (self.address(Tag::WIENER), self.address(Tag::WIENER_B));
         let (area_at, bridge_at) = (self.address(Tag::AREA), self.address(Tag::I10));
         let squares = if self.draws.iterated { m * m * width } else { 0 };
@@ -237,7 +244,7 @@ impl<T: Element> WienerPath<T> {
         sum_b.fill(T::default());
         iterated.fill(T::default());
         integrals.fill(T::default());
-        for cell in first..first + self.grid.cells {
+        for cell in first..first + cells {
             self.cells.step(wiener, cell, last, width);
             if let Some(area) = &mut self.area {
                 area.cell(area_at, cell, cell_h, self.cells.streams(cell, width), &mut self.cell_iterated[..squares]);

@@ -46,6 +46,7 @@ fn allocations<T: Element>(
         floor: None,
         key: 7,
         grid: Grid { h: H, cells, increments, antithetic: false },
+        mesh: Vec::new(),
         t0: 0.0,
         first_cell: 0,
         n_steps,

@@ -70,6 +70,7 @@ fn simulate(
         floor: None,
         key: 11,
         grid: Grid { h: H, cells: case.cells, increments: case.increments, antithetic: false },
+        mesh: Vec::new(),
         t0: first as f64 * H,
         first_cell: first * case.cells,
         n_steps,
