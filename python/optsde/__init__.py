@@ -4,6 +4,7 @@ from optsde import datasets, diagnostics, errors, initial, losses, noise, observ
 from optsde._compiled import compiled
 from optsde._core import __version__
 from optsde._keys import Key
+from optsde.adaptive import Adaptive
 from optsde.compare import Comparison, compare
 from optsde.dynamics import Dynamics
 from optsde.ensemble import Ensemble
@@ -39,6 +40,7 @@ __all__ = [
     "SGD",
     "Adam",
     "AdamW",
+    "Adaptive",
     "Autocovariance",
     "CallbackError",
     "Comparison",

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from optsde._arrays import FloatArray, integer, positive_number
-from optsde._grid import _WHOLE, TimeGrid, _whole
+from optsde._grid import _WHOLE, TimeGrid, whole
 from optsde.dynamics import Dynamics
 from optsde.observers import Paths
 from optsde.results import IntArray
@@ -125,7 +125,7 @@ class Schedule:
             before = first * clock.unit
             if end <= before:
                 raise ValueError(f"t1: expected a time after the start, {before:.12g}, got {end:.12g}")
-            count = _whole((end - before) / common)
+            count = whole((end - before) / common)
             if count is None:
                 low = math.floor((end - before) / common)
                 raise ValueError(

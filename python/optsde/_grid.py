@@ -22,7 +22,11 @@ _LARGEST_INDEX = 1 << 56
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)
 class TimeGrid(Description):
-    """n_steps steps of dt from t0 to t1, each of ``cells`` cells of the Wiener grid, the first at an absolute cell."""
+    """n_steps steps of dt from t0 to t1, each of ``cells`` cells of the Wiener grid, the first at an absolute cell.
+
+    Where steps differ, ``mesh`` has runs of equal ones: (first step, its cell since the start, cells of each); dt and
+    cells are then those of the shortest.
+    """
 
     t0: float
     t1: float
@@ -30,13 +34,43 @@ class TimeGrid(Description):
     n_steps: int
     first_cell: int
     cells: int
+    mesh: tuple[tuple[int, int, int], ...]
 
-    def __init__(self, t0: float, t1: float, dt: float, n_steps: int, cells: int) -> None:
+    def __init__(
+        self, t0: float, t1: float, dt: float, n_steps: int, cells: int, mesh: tuple[tuple[int, int, int], ...] = ()
+    ) -> None:
         self._set(t0=t0, t1=t1, dt=dt, n_steps=n_steps, first_cell=_absolute_step(t0, dt / cells), cells=cells)
+        self._set(mesh=mesh)
 
     def times(self, at: NDArray[np.int64]) -> FloatArray:
         """Times of steps since the start."""
-        return self.t0 + at * (self.t1 - self.t0) / self.n_steps
+        if self.mesh:
+            step, cell, cells = np.array(self.mesh).T
+            run = np.searchsorted(step, at, side="right") - 1
+            at, total = cell[run] + (at - step[run]) * cells[run], self._total_cells
+        else:
+            total = self.n_steps
+        return np.asarray(self.t0 + at * (self.t1 - self.t0) / total, dtype=np.float64)
+
+    def nearest(self, share: FloatArray) -> NDArray[np.int64]:
+        """The steps nearest to these shares of the run, 0 the start and 1 the end."""
+        if not self.mesh:
+            return np.asarray(np.clip(np.rint(share * self.n_steps), 0, self.n_steps), dtype=np.int64)
+        step, cell, cells = np.array(self.mesh).T
+        place = np.clip(share, 0.0, 1.0) * self._total_cells
+        run = np.searchsorted(cell, place, side="right") - 1
+        return np.asarray(step[run] + np.rint((place - cell[run]) / cells[run]), dtype=np.int64)
+
+    @property
+    def _total_cells(self) -> int:
+        """Cells of a run of unequal steps."""
+        step, cell, cells = self.mesh[-1]
+        return cell + (self.n_steps - step) * cells
+
+    def need_equal_steps(self, who: str) -> None:
+        """ValueError where steps differ in length."""
+        if self.mesh:
+            raise ValueError(f"observe: {who} needs steps of equal length; give dt as a number, not Adaptive")
 
 
 def _on_grid(time: float, dt: float) -> bool:
@@ -50,7 +84,7 @@ def _absolute_step(time: float, dt: float) -> int:
     return round(time / dt) if _on_grid(time, dt) else math.floor(time / dt)
 
 
-def _whole(ratio: float) -> int | None:
+def whole(ratio: float) -> int | None:
     """The whole number that a ratio is, to 1e-9 relative; None where it is none of at least 1."""
     if not math.isfinite(ratio):
         return None
@@ -58,7 +92,7 @@ def _whole(ratio: float) -> int | None:
     return nearest if nearest >= 1 and abs(ratio - nearest) <= _WHOLE * nearest else None
 
 
-def _span(dynamics: Dynamics, steps: Any, t1: Any, t0: float) -> float:
+def run_span(dynamics: Dynamics, steps: Any, t1: Any, t0: float) -> float:
     """The length of the run in time, from exactly one of steps and t1."""
     per_step = dynamics.time_per_step
     if (steps is None) == (t1 is None):
@@ -98,10 +132,10 @@ def _step(dynamics: Dynamics, dt: Any, substeps: Any) -> float:
 def time_grid(dynamics: Dynamics, steps: Any, t1: Any, t0: Any, dt: Any, substeps: Any, wiener_dt: Any) -> TimeGrid:
     """The grid of a run, or ValueError naming the argument that does not fit."""
     start = nonnegative_number("t0", t0)
-    span = _span(dynamics, steps, t1, start)
+    span = run_span(dynamics, steps, t1, start)
     step = _step(dynamics, dt, substeps)
     ratio = span / step
-    count = _whole(ratio)
+    count = whole(ratio)
     if count is None:
         if ratio < 1.0:
             raise ValueError(
@@ -117,7 +151,7 @@ def time_grid(dynamics: Dynamics, steps: Any, t1: Any, t0: Any, dt: Any, substep
     cells: int | None = 1
     if wiener_dt is not None:
         fine = positive_number("wiener_dt", wiener_dt)
-        cells = _whole(step / fine)
+        cells = whole(step / fine)
         if cells is None:
             raise ValueError(f"wiener_dt: expected dt = {step:.12g} or an integer fraction of it, got {fine:.12g}")
         if cells > 1 and dynamics._discrete and not dynamics._reads_wiener and dynamics.noise_kind != "levy":
@@ -153,12 +187,14 @@ def observed_steps(at: Any, grid: TimeGrid) -> NDArray[np.int64]:
     if at is None:
         return np.array([grid.n_steps], dtype=np.int64)
     if isinstance(at, int):
-        return np.asarray(np.rint(np.linspace(0.0, grid.n_steps, at)), dtype=np.int64)
+        if at == grid.n_steps + 1:
+            return np.arange(at, dtype=np.int64)
+        return grid.nearest(np.linspace(0.0, 1.0, at))
     span = grid.t1 - grid.t0
     slack = 1e-9 * max(span, grid.t1)
     if at[0] < grid.t0 - slack or at[-1] > grid.t1 + slack:
         raise ValueError(f"at: expected times in [{grid.t0:.12g}, {grid.t1:.12g}], got {at[0]:.12g} to {at[-1]:.12g}")
-    return np.asarray(np.clip(np.rint((at - grid.t0) / span * grid.n_steps), 0, grid.n_steps), dtype=np.int64)
+    return grid.nearest((at - grid.t0) / span)
 
 
 def first_step(name: str, time: float | None, grid: TimeGrid) -> int:

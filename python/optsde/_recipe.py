@@ -118,6 +118,7 @@ class Recipe(Description):
             "cells": self.grid.cells // fine,
             "increments": self.increments,
             "antithetic": self.antithetic,
+            "mesh": list(self.grid.mesh),
             "dtype": self.dtype,
             "key": int(self.key),
             "threads": self.threads,

@@ -157,10 +157,16 @@ class Ensemble(_Fields):
         self.method_reason = recipe.method_reason
         self.dt = grid.dt
         self.n_steps = grid.n_steps
+        self._grid = grid
         self.antithetic = recipe.antithetic
         self.dtype = recipe.dtype
         self.version = recipe.version
         self._title = repr(recipe.dynamics)
+
+    @property
+    def grid(self) -> FloatArray:
+        """The times of all steps, (n_steps + 1,); ``dt`` is the shortest step between them."""
+        return self._grid.times(np.arange(self.n_steps + 1))
 
     def __getitem__(self, name: str) -> Result:
         """The result of the observer of that name."""
@@ -408,7 +414,7 @@ class Ensemble(_Fields):
         return [
             ("paths", paths),
             ("diverged", diverged),
-            ("steps", f"{self.n_steps:,} of dt = {self.dt:.6g} by {self._method_text()}"),
+            ("steps", f"{self.n_steps:,} of dt = {self._lengths()} by {self._method_text()}"),
             *([("floor", self._floor_text())] if self.floor_touches else []),
             ("observed", ", ".join(observer.name for observer in self._observers) or "nothing"),
             ("time", f"{self.wall_time:.3g} s, {rate}, {machine}"),
@@ -417,6 +423,11 @@ class Ensemble(_Fields):
 
     def _method_text(self) -> str:
         return f"{self.method} ({self.method_reason})" if self.method_reason.startswith("default") else self.method
+
+    def _lengths(self) -> str:
+        mesh = self._grid.mesh
+        longest = max(cells for _, _, cells in mesh) / self._grid.cells if mesh else 1
+        return f"{self.dt:.6g}" if longest == 1 else f"{self.dt:.6g} to {self.dt * longest:.6g}"
 
     def _floor_text(self) -> str:
         share = self.floor_touches / max(int(self._raw["path_steps"]), 1)

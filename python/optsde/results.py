@@ -169,7 +169,7 @@ def histogram_result(
     edges: FloatArray | tuple[FloatArray, FloatArray],
     cells: IntArray,
     one: bool,
-    factor: float,
+    factor: float = 1.0,
 ) -> HistogramResult:
     """Densities from the counts of cells (T, tables, bins + 2), the first below the range and the last above it; of two
     coordinates together (T, 1, bins_i + 2, bins_j + 2). ``factor`` multiplies the standard errors of independent paths.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from optsde._progress import Progress
 from optsde._recipe import Recipe
 from optsde._stream import run
 from optsde._wiener import check_declared_kind
+from optsde.adaptive import Adaptive
 from optsde.dynamics import Dynamics
 from optsde.ensemble import Ensemble
 from optsde.errors import DivergenceError, DivergenceWarning, Interrupted
@@ -168,7 +170,7 @@ def simulate(
     steps: int | None = None,
     t1: float | None = None,
     t0: float = 0.0,
-    dt: float | None = None,
+    dt: float | Adaptive | None = None,
     substeps: int | None = None,
     method: str | None = None,
     wiener_dt: float | None = None,
@@ -199,9 +201,9 @@ def simulate(
     t0 : float
         Time of the start, >= 0. Noise is addressed by absolute step, so a run that is split at a step goes on bit
         for bit.
-    dt, substeps : float, int
-        At most one of them: the time step, which must divide t1 - t0, or steps per optimizer step; 8 substeps by
-        default.
+    dt, substeps : float or Adaptive, int
+        At most one of them: the time step, which must divide t1 - t0, or the rule that chooses steps of different
+        length (:class:`optsde.Adaptive`), or steps per optimizer step; 8 substeps by default.
     method : str, optional
         See :func:`optsde.methods`; by default ``rk4`` without noise, ``levy_euler`` for stable noise, ``baoab`` for
         ``UnderdampedLangevin``, ``heun`` or ``platen`` for models of order 2 (with a warning not for more than 32
@@ -264,7 +266,11 @@ def simulate(
         raise ValueError("dtype: compiled functions compute in double, so 'float32' does not go with them")
     paths = None if n_paths is None else integer("n_paths", n_paths, 1, _MOST_PATHS)
     start, given, count = initial_state(theta0, dynamics, paths, number)
-    grid = time_grid(dynamics, steps, t1, t0, dt, substeps, wiener_dt)
+    rule = dt if isinstance(dt, Adaptive) and not dynamics._discrete else None
+    if rule is None:
+        grid = time_grid(dynamics, steps, t1, t0, dt, substeps, wiener_dt)
+    else:
+        grid = rule._base(dynamics, steps, t1, t0, substeps)
     name, reason = _chosen_method(dynamics, method)
     # A bad progress argument must show before the run.
     span = _checked_range(path_range, count)
@@ -287,6 +293,9 @@ def simulate(
         method_reason=reason,
         key=key_from(rng),
     )
+    if rule is not None:
+        recipe = replace(recipe, grid=rule._grid(recipe, wiener_dt))
+        bar = Progress(progress, (span[1] - span[0]) * recipe.grid.n_steps)
     recipe.check()
     _check_declaration(dynamics, start, grid.t0)
     return _run(recipe, bar, on_divergence)

@@ -15,7 +15,7 @@ from optsde._arrays import FloatArray, integer, nonnegative_number, positive_num
 from optsde._clock import Clock, Schedule, check_begun
 from optsde._coupled import Runner, Start, derived
 from optsde._estimate import Estimate, estimate
-from optsde._grid import _whole
+from optsde._grid import whole
 from optsde._keys import Key, key_from
 from optsde._reports import Table, aligned, axes, checked_count, checked_flag, with_error
 from optsde._slope import fitted_slope
@@ -228,7 +228,7 @@ def _steps(name: str, time: float, models: dict[str, Dynamics], eta: float) -> i
     """How many steps of the algorithm a time is; the model's clock must agree."""
     step = models["algorithm"].time_per_step
     assert step is not None
-    count = 0 if time == 0.0 else _whole(time / step)
+    count = 0 if time == 0.0 else whole(time / step)
     if count is None:
         raise ValueError(
             f"etas: {name} = {time:.12g} is {time / step:.6g} steps of {step:.12g} for eta = {eta:g}, expected a whole "

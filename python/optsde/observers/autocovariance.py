@@ -85,6 +85,7 @@ class Autocovariance(Observer):
 
     def _plan(self, recipe: Recipe) -> dict[str, Any]:
         grid, fine = recipe.grid, recipe._cells_per_plan_step
+        grid.need_equal_steps("Autocovariance")
         first, lags = first_step("average_from", self.average_from, grid), self._lag_steps(grid)
         if lags[-1] > grid.n_steps - first:
             raise ValueError(

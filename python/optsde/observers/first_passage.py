@@ -164,6 +164,7 @@ class FirstPassage(Observer):
         return False
 
     def _plan(self, recipe: Recipe) -> dict[str, Any]:
+        recipe.grid.need_equal_steps("FirstPassage")
         plan = {"kind": "first_passage", "bridge": self._bridged(recipe)}
         if isinstance(self.region, Region):
             return plan | self.region._spec(recipe.dim)

@@ -78,6 +78,7 @@ class Moments(Timed):
         plan: dict[str, Any] = {"kind": "moments", "cov": self.cov}
         averaged = self.average_from is not None
         if averaged:
+            recipe.grid.need_equal_steps("an average over time")
             fine = recipe._cells_per_plan_step
             first = first_step("average_from", self.average_from, recipe.grid) * fine
             plan = {"kind": "averages", "first": first, "stride": fine}
