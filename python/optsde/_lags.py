@@ -83,7 +83,8 @@ def _correlation_squares(
     with_mean = square_mean - b * leading_mean - a * lagged_mean
     product = with_square - 2.0 * shift_0 * with_mean
     own = np.tile(sums.squares[:, :dim], count // dim)
-    return np.maximum(sums.squares - 2.0 * correlation * product + correlation**2 * own, 0.0)
+    squares = sums.squares - 2.0 * correlation * product + correlation**2 * own
+    return np.asarray(np.maximum(squares, 0.0), dtype=np.float64)
 
 
 def integrated_time(correlation: FloatArray) -> float:
@@ -113,7 +114,7 @@ def lag_result(t: FloatArray, step: IntArray, stats: dict[str, Any], lags: IntAr
         t=t,
         step=step,
         n=float(stats["n"][0]),
-        lags=lags * dt,
+        lags=np.asarray(lags * dt, dtype=np.float64),
         lag_steps=lags,
         autocovariance=rows[0],
         autocovariance_stderr=rows[1],

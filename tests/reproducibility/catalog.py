@@ -302,6 +302,22 @@ def _cases():
         case = cases[name]
         options = {**case.options, "increments": "two_point", "method": "euler_maruyama"}
         cases[f"{name}, two_point"] = dataclasses.replace(case, options=options)
+    for name in (
+        "euler additive_full",
+        "euler additive_full, f32",
+        "euler affine, two_point",
+        "milstein sde full, refined",
+        "milstein affine, gaussian_f32",
+        "platen label noise",
+        "exact ou",
+        "discrete",
+        "initial gaussian",
+    ):
+        case = cases[name]
+        cases[f"{name}, antithetic"] = dataclasses.replace(case, options={**case.options, "antithetic": True})
+    cases["euler adaptive"] = Case(
+        SGD.sde(affine), x3, {"steps": 3, "dt": optsde.Adaptive(rtol=0.02, atol=0.02, max_dt=0.1), "method": "milstein"}
+    )
     return cases
 
 
@@ -343,6 +359,8 @@ FEW = [
     "euler affine, two_point",
     "milstein sde full, refined",
     "initial gaussian",
+    "milstein sde full, refined, antithetic",
+    "initial gaussian, antithetic",
     "levy_euler, refined",
     "discrete isotropic",
     "discrete student",
