@@ -99,6 +99,10 @@ class Case:
     theta0: object
     options: dict
 
+    def sizes(self, *counts):
+        """Numbers of paths, even where paths are pairs."""
+        return [n + n % 2 for n in counts] if self.options.get("antithetic") else counts
+
     def run(self, **options):
         options = {"n_paths": 200, "rng": 7, **self.options, **options}
         return optsde.simulate(self.dynamics, self.theta0, **options)
@@ -315,9 +319,6 @@ def _cases():
     ):
         case = cases[name]
         cases[f"{name}, antithetic"] = dataclasses.replace(case, options={**case.options, "antithetic": True})
-    cases["euler adaptive"] = Case(
-        SGD.sde(affine), x3, {"steps": 3, "dt": optsde.Adaptive(rtol=0.02, atol=0.02, max_dt=0.1), "method": "milstein"}
-    )
     return cases
 
 
@@ -359,8 +360,6 @@ FEW = [
     "euler affine, two_point",
     "milstein sde full, refined",
     "initial gaussian",
-    "milstein sde full, refined, antithetic",
-    "initial gaussian, antithetic",
     "levy_euler, refined",
     "discrete isotropic",
     "discrete student",

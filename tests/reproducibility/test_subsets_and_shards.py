@@ -34,7 +34,7 @@ def test_path_of_a_larger_ensemble(name):
     case = CASES[name]
     watch = [optsde.Final(), optsde.Paths(at=4)]
     large = case.run(observe=watch, n_paths=1300, threads=2, on_divergence="keep")
-    for n_paths in (1, 17, 130, 1299):
+    for n_paths in case.sizes(1, 17, 130, 1299):
         small = case.run(observe=watch, n_paths=n_paths, threads=2, on_divergence="keep")
         assert small.final.tobytes() == large.final[:n_paths].tobytes(), n_paths
         assert small.paths.tobytes() == large.paths[:, :n_paths].tobytes(), n_paths

@@ -127,9 +127,9 @@ impl<T: Real> Recorder<T> for LagRecorder<'_> {
                 head.iter_mut().zip(&self.ring[slot * len..]).for_each(|(head, y)| *head -= y);
             }
             let over = 1.0 / (n - taken) as f64;
-            for p in 0..len {
+            for (p, (head, total)) in head.iter().zip(&self.total).enumerate() {
                 let at = l * len + p;
-                let (a, b) = (head[p] * over, (self.total[p] - self.begun[at]) * over);
+                let (a, b) = (head * over, (total - self.begun[at]) * over);
                 heads[at] = self.origin[p] + a;
                 tails[at] = self.origin[p] + b;
                 spreads[at] = self.products[at] * over - a * b;
