@@ -27,6 +27,8 @@ _TAG = 10
 # By default steps are at most 1/8 of the run and at least 2^-20 of that.
 _LONGEST, _RANGE = 3, 20
 _LEVELS = 50
+# Methods that read the length of each step anew, and nothing beyond its end.
+_METHODS = ("euler_maruyama", "milstein", "heun", "platen", "rk4")
 
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)
@@ -103,8 +105,9 @@ class Adaptive(Description):
         """ValueError where the steps of the method cannot differ, or the law of its noise has no finer path."""
         if recipe.method == "ornstein_uhlenbeck":
             raise ValueError("dt: the steps of ornstein_uhlenbeck are exact, whatever their length; give a number")
-        if recipe.dynamics.noise_kind == "levy":
-            raise ValueError("dt: steps are chosen for noise made of a Wiener path, and this noise is not")
+        if recipe.method not in _METHODS:
+            able = ", ".join(map(repr, _METHODS))
+            raise ValueError(f"dt: Adaptive goes with method {able} only, got method {recipe.method!r}")
         if recipe.increments in ("two_point", "three_point"):
             raise ValueError(f"increments: {recipe.increments!r} has no finer Wiener path, which Adaptive needs")
 
