@@ -125,5 +125,5 @@ def test_exact_steps_are_not_chosen():
     with pytest.raises(ValueError, match="dt: the steps of ornstein_uhlenbeck are exact"):
         optsde.simulate(ou, 0.0, t1=1.0, dt=RULE, method="ornstein_uhlenbeck")
     stable = optsde.SGD(0.1).sde(optsde.Problem(optsde.losses.Quadratic([1.0]), optsde.noise.AlphaStable(1.5, 0.1)))
-    with pytest.raises(ValueError, match="dt: Adaptive goes with method 'euler_maruyama'.*got method 'levy_euler'"):
+    with pytest.raises(ValueError, match=r"dt: Adaptive goes with method 'euler_maruyama'.*got method 'levy_euler'"):
         optsde.simulate(stable, 0.0, steps=2, dt=RULE)

@@ -33,11 +33,14 @@ pub fn simulate<'py>(plan: &Bound<'py, PyDict>, poll: Option<Py<PyAny>>) -> PyRe
     }
 }
 
+/// Puts what an observer has into its result.
+type Read = Box<dyn Fn(&Bound<'_, PyDict>) -> PyResult<()>>;
+
 /// An observer, kept in its own type to be read after the run.
 enum Watch<T: RunElement> {
     Snapshots(Arc<Snapshots<T>>, Vec<usize>),
     /// What is read into the result, of any statistics over paths.
-    Statistics(Arc<dyn Observer<T>>, Box<dyn Fn(&Bound<'_, PyDict>) -> PyResult<()>>),
+    Statistics(Arc<dyn Observer<T>>, Read),
     Histogram(Arc<Histogram<T>>, Vec<usize>),
     Quantiles(Arc<Quantiles>),
     FirstPassage(Arc<FirstPassage<T>>),
