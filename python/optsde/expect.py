@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 
 from optsde._arrays import FloatArray, integer, nonnegative_number, positive_number
 from optsde._coupled import Meter
-from optsde._grid import _whole
+from optsde._grid import whole
 from optsde._keys import Key, key_from
 from optsde._levels import Question, Sampler, default_method
 from optsde._multilevel import Found, Multilevel, Points, mean_points, slope, variance_points
@@ -294,7 +294,7 @@ def _checked_times(dynamics: Dynamics, t0: Any, t1: Any, dt: Any) -> tuple[float
         assert unit is not None
         if dt is not None:
             raise ValueError(f"dt: a discrete optimizer makes its own steps; expected None, got {dt!r}")
-        if _whole(span / unit) is None:
+        if whole(span / unit) is None:
             low = math.floor(span / unit)
             raise ValueError(
                 f"t1: expected a whole number of optimizer steps of {unit:.12g} after t0 = {begin:g}, got {end:.12g}; "
@@ -302,7 +302,7 @@ def _checked_times(dynamics: Dynamics, t0: Any, t1: Any, dt: Any) -> tuple[float
             )
     elif dt is not None:
         step = positive_number("dt", dt)
-        if _whole(span / step) is None:
+        if whole(span / step) is None:
             raise ValueError(f"dt: expected a step that divides t1 - t0 = {span:.12g}, got {step:.12g}")
     return begin, end, step
 

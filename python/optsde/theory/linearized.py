@@ -46,15 +46,17 @@ def linearized(problem: Problem, theta_star: ArrayLike | None = None) -> Problem
     >>> np.asarray(prediction).shape
     (3, 3)
 
-    Source: Mandt, Hoffman, Blei: Stochastic gradient descent as approximate Bayesian inference (JMLR 18, 2017), section 3.
+    Source: Mandt, Hoffman, Blei: Stochastic gradient descent as approximate Bayesian inference (JMLR 18, 2017),
+    section 3.
     """
     if not isinstance(problem, Problem):
         raise TypeError(f"problem: expected a Problem, got {type(problem).__name__}")
     if theta_star is None:
         minima = getattr(problem.loss, "minima", ())
-        if len(minima) == 0:
+        known = np.asarray(minima, dtype=np.float64)
+        if not known.size:
             raise ValueError(f"theta_star: {type(problem.loss).__name__} knows no minimum; give one")
-        point = np.asarray(minima[0], dtype=np.float64)
+        point = known[0]
     else:
         point = real_array("theta_star", theta_star)
         if point.shape != (problem.dim,):
