@@ -74,8 +74,4 @@ def stationary_problems():
         "scalar": [scaled(np.array([1.0]))],
         "full": [scaled(cov)],
     }
-    if hasattr(optsde, "UnderdampedLangevin"):
-        problems["additive_diagonal"].append(
-            StationaryProblem(optsde.UnderdampedLangevin(quartic, TEMPERATURE, 1.0), spread, square)
-        )
     return problems

@@ -21,6 +21,7 @@ PAIRS = [
     (name, kind, index)
     for name, method in optsde.methods().items()
     if method.stationary is not None and np.isfinite(method.stationary)
+    if not method.needs  # Langevin's own schemes: test_langevin.py
     for kind in method.noise_kinds
     for index, problem in enumerate(PROBLEMS.get(kind, []))
     if takes(name, problem.dynamics) and not (kind in EQUATIONS and takes_three_points(name, kind))
