@@ -14,9 +14,8 @@ use std::time::Instant;
 const N: usize = 1000;
 const WIDTH: usize = 64;
 
-/// The median of several timings of `f`, called for ever new step numbers, per path.
-fn time(mut f: impl FnMut(u64)) -> f64 {
-    let calls = 400;
+/// The median of several timings of so many calls of `f`, with ever new step numbers, per path.
+fn time(calls: u64, mut f: impl FnMut(u64)) -> f64 {
     let mut step = 0;
     let mut times: Vec<f64> = (0..31)
         .map(|_| {
@@ -57,20 +56,20 @@ fn measure<T: Real>(name: &str, p: usize, batch: usize) {
             black_box(indices),
         );
     };
-    let drawn = time(|step| draw(step, &mut indices));
-    let floor = time(|step| {
+    let drawn = time(400, |step| draw(step, &mut indices));
+    let floor = time(400, |step| {
         bare.draw(step);
         bare.multiply();
     });
     let mut gradient = |loss: &dyn DataLoss<T>| {
-        time(|step| {
+        time(400, |step| {
             draw(step, &mut indices);
             let failed = loss.batch_grad(&x, &indices[..batch * WIDTH], None, black_box(&mut out), span).is_err();
             assert!(!failed);
         })
     };
     let (a, b) = (gradient(&linear), gradient(&logistic));
-    let full = time(|_| assert!(logistic.grad(&x, black_box(&mut out), span).is_ok()));
+    let full = time(4, |_| assert!(logistic.grad(&x, black_box(&mut out), span).is_ok()));
     println!(
         "{name:12} p={p:<4} B={batch:<4} draws {drawn:7.2}  floor {floor:7.2}  linear {a:7.2} ({:.2} x)  logistic {b:7.2} \
          ({:.2} x)  full gradient {full:8.1}",

@@ -174,8 +174,24 @@ floats!(F64x4, f64, U64x4, _mm256_set1_pd, _mm256_add_pd, _mm256_sub_pd, _mm256_
 floats!(F32x8, f32, U32x8, _mm256_set1_ps, _mm256_add_ps, _mm256_sub_ps, _mm256_mul_ps, _mm256_div_ps, _mm256_fmadd_ps,
     _mm256_sqrt_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_castps_si256, _mm256_castsi256_ps, _mm256_cmp_ps,
     _mm256_blendv_ps, scale32);
-vector_traits!(F64x4, f64, 4, U64x4, 1 << 63, exp64, sin_cos64, tanh64, ln64);
-vector_traits!(F32x8, f32, 8, U32x8, 1 << 31, exp32, sin_cos32, tanh32, ln32);
+vector_traits!(F64x4, f64, 4, U64x4, 1 << 63, exp64, sin_cos64, tanh64, ln64, sum_lines64);
+vector_traits!(F32x8, f32, 8, U32x8, 1 << 31, exp32, sin_cos32, tanh32, ln32, super::lines::sum_lines);
+
+/// [`super::Vector::sum_lines`], where four lines are eight vectors.
+#[inline(always)]
+unsafe fn sum_lines64<const H: usize, const J: usize>(lines: [[F64x4; H]; J], to: *mut f64) {
+    if H != 2 || J != 4 {
+        // SAFETY: the caller's promise.
+        return unsafe { super::lines::sum_lines(lines, to) };
+    }
+    // SAFETY: the caller's promise, and see the head of this file.
+    unsafe {
+        let four = |j: usize| _mm256_add_pd(lines[j][0].0, lines[j][1].0);
+        let two = |a, b| _mm256_add_pd(_mm256_permute2f128_pd::<0x20>(a, b), _mm256_permute2f128_pd::<0x31>(a, b));
+        let (even, odd) = (two(four(0), four(2)), two(four(1), four(3)));
+        _mm256_storeu_pd(to, _mm256_add_pd(_mm256_unpacklo_pd(even, odd), _mm256_unpackhi_pd(even, odd)));
+    }
+}
 
 impl Simd for Avx2 {
     type F64 = F64x4;

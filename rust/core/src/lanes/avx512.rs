@@ -191,8 +191,32 @@ floats!(F64x8, f64, U64x8, _mm512_set1_pd, _mm512_add_pd, _mm512_sub_pd, _mm512_
 floats!(F32x16, f32, U32x16, _mm512_set1_ps, _mm512_add_ps, _mm512_sub_ps, _mm512_mul_ps, _mm512_div_ps, _mm512_fmadd_ps,
     _mm512_sqrt_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_castps_si512, _mm512_castsi512_ps, _mm512_cmp_ps_mask,
     _mm512_mask_blend_ps, _mm512_scalef_ps);
-vector_traits!(F64x8, f64, 8, U64x8, 1 << 63, exp64, sin_cos64, tanh64, ln64);
-vector_traits!(F32x16, f32, 16, U32x16, 1 << 31, exp32, sin_cos32, tanh32, ln32);
+vector_traits!(F64x8, f64, 8, U64x8, 1 << 63, exp64, sin_cos64, tanh64, ln64, sum_lines64);
+vector_traits!(F32x16, f32, 16, U32x16, 1 << 31, exp32, sin_cos32, tanh32, ln32, super::lines::sum_lines);
+
+/// [`super::Vector::sum_lines`], where eight lines are eight vectors: pairs of them meet in one, three times.
+#[inline(always)]
+unsafe fn sum_lines64<const H: usize, const J: usize>(lines: [[F64x8; H]; J], to: *mut f64) {
+    if H != 1 || J != 8 {
+        // SAFETY: the caller's promise.
+        return unsafe { super::lines::sum_lines(lines, to) };
+    }
+    let line = |j: usize| lines[j][0].0;
+    // SAFETY: the caller's promise, and see the head of this file.
+    unsafe {
+        // Quarters are of 128 bits. First halves of both lines, then second halves: four numbers of each are left.
+        let four = |a, b| {
+            _mm512_add_pd(_mm512_shuffle_f64x2::<0b01_00_01_00>(a, b), _mm512_shuffle_f64x2::<0b11_10_11_10>(a, b))
+        };
+        // Even quarters, then odd ones: two numbers of each line are left.
+        let two = |a, b| {
+            _mm512_add_pd(_mm512_shuffle_f64x2::<0b10_00_10_00>(a, b), _mm512_shuffle_f64x2::<0b11_01_11_01>(a, b))
+        };
+        let even = two(four(line(0), line(2)), four(line(4), line(6)));
+        let odd = two(four(line(1), line(3)), four(line(5), line(7)));
+        _mm512_storeu_pd(to, _mm512_add_pd(_mm512_unpacklo_pd(even, odd), _mm512_unpackhi_pd(even, odd)));
+    }
+}
 
 impl Simd for Avx512 {
     type F64 = F64x8;

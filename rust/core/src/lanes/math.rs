@@ -366,7 +366,8 @@ scalar!(f32, u32, exp32, sin_cos32, scale32, tanh32, ln32);
 
 /// What every vector type has in common, given its element-wise primitives.
 macro_rules! vector_traits {
-    ($v:ident, $elem:ident, $lanes:expr, $bits:ident, $sign:expr, $exp:ident, $sin_cos:ident, $tanh:ident, $ln:ident) => {
+    ($v:ident, $elem:ident, $lanes:expr, $bits:ident, $sign:expr, $exp:ident, $sin_cos:ident, $tanh:ident, $ln:ident,
+     $sum_lines:path) => {
         impl std::ops::Add for $v {
             type Output = Self;
             #[inline(always)]
@@ -456,6 +457,11 @@ macro_rules! vector_traits {
             #[inline(always)]
             fn abs(self) -> Self {
                 Self::from_bits(self.to_bits().and($bits::splat(!$sign)))
+            }
+            #[inline(always)]
+            unsafe fn sum_lines<const H: usize, const J: usize>(lines: [[Self; H]; J], to: *mut $elem) {
+                // SAFETY: the caller's promise.
+                unsafe { $sum_lines(lines, to) }
             }
         }
     };

@@ -9,12 +9,14 @@ mod avx2;
 mod avx512;
 mod dispatch;
 mod erf;
+mod lines;
 pub(crate) mod math;
 mod number;
 mod portable;
 
 pub use dispatch::{Isa, Kernel, available, choose, dispatch, isa, with_isa};
 pub use erf::erf_erfc;
+pub use lines::line;
 pub use math::Float;
 pub use number::{Dual, Number};
 pub use portable::Portable;
@@ -111,6 +113,12 @@ pub trait Vector: Float {
     unsafe fn store(self, x: *mut Self::Elem);
     /// Lane-wise absolute value.
     fn abs(self) -> Self;
+    /// Writes the sum of the elements of each of `J` lines of the cache, `H` vectors a line: halves of a line are added
+    /// until one number is left.
+    ///
+    /// # Safety
+    /// `to` must be valid for `J` elements, `H` vectors are a line, and `J` is a multiple of four.
+    unsafe fn sum_lines<const H: usize, const J: usize>(lines: [[Self; H]; J], to: *mut Self::Elem);
 }
 
 /// An instruction set: its vectors. `F64` has `N` lanes, `F32` has `2 N` lanes.

@@ -4,24 +4,19 @@
 //! a few paths at a time are turned to one row each, which meets the rows of `X` whole: dot products for all draws,
 //! the link on vectors of draws, and sums of rows, which are turned back.
 //!
-//! A dot product has a partial sum for each element of a line of the cache, folded in halves: one order of additions,
-//! whatever the length of vectors.
+//! A dot product has a partial sum for each element of a line of the cache: one order of additions, whatever the length of
+//! vectors.
 
 use super::{Cells, LinearLoss, Link};
 use crate::block::Span;
 use crate::error::{Error, Result};
-use crate::lanes::{Kernel, Real, Simd, Vector, dispatch};
+use crate::lanes::{Kernel, Real, Simd, Vector, dispatch, line};
 use crate::workspace::with_workspace;
 
 /// Paths that are turned at a time.
 const GROUP: usize = 8;
 /// Elements of the longest vector, which draws are padded to.
 const VECTOR: usize = 16;
-
-/// Elements of a line of the cache.
-pub(super) const fn line<T: Real>() -> usize {
-    64 / T::BYTES
-}
 
 impl<L: Link, T: Real> LinearLoss<L, T> {
     /// See [`crate::loss::DataLoss::batch_grad`].
@@ -44,15 +39,32 @@ impl<L: Link, T: Real> LinearLoss<L, T> {
             span.check(labels, batch * self.link.outputs(), "labels")?;
         }
         let (rows, draws) = (GROUP * self.link.outputs() * self.stride, (GROUP * batch).next_multiple_of(VECTOR));
-        let lengths = [rows, rows, (self.link.outputs() + 1) * draws + VECTOR];
-        let worst = with_workspace(GROUP * batch, |offsets: &mut [usize]| {
+        let lengths = [rows, rows, (self.link.outputs() + 1) * draws];
+        let worst = with_workspace(2 * GROUP * batch, |offsets: &mut [usize]| {
+            let (offsets, parameters) = offsets.split_at_mut(GROUP * batch);
             with_workspace(lengths.iter().sum(), |work: &mut [T]| {
                 let (theta, work) = work.split_at_mut(lengths[0]);
                 let (sums, work) = work.split_at_mut(lengths[1]);
                 let (y, z) = work.split_at_mut(draws);
                 // Behind the parameters of a row come zeros.
                 theta.fill(T::default());
-                dispatch(Batch { model: self, x, indices, labels, out, span, batch, draws, offsets, theta, sums, y, z })
+                let model = self;
+                dispatch(Batch {
+                    model,
+                    x,
+                    indices,
+                    labels,
+                    out,
+                    span,
+                    batch,
+                    draws,
+                    offsets,
+                    parameters,
+                    theta,
+                    sums,
+                    y,
+                    z,
+                })
             })
         });
         if (worst as usize) < self.n {
@@ -76,6 +88,8 @@ struct Batch<'a, L, T: Real> {
     draws: usize,
     /// Where the row of each draw begins; draw `b` of path `q` is number `q · batch + b`.
     offsets: &'a mut [usize],
+    /// Where the parameters of each draw's path begin in `theta`.
+    parameters: &'a mut [usize],
     /// Parameters of path `q` for output `k`: row `q K + k`.
     theta: &'a mut [T],
     /// The same for gradients.
@@ -92,9 +106,9 @@ impl<L: Link, T: Real> Kernel for Batch<'_, L, T> {
     #[inline(always)]
     fn run<S: Simd>(self) -> u32 {
         if <T::V<S> as Vector>::LANES == line::<T>() {
-            self.groups::<T::V<S>, 1>()
+            self.groups::<T::V<S>, 1, 8>()
         } else {
-            self.groups::<T::V<S>, 2>()
+            self.groups::<T::V<S>, 2, 4>()
         }
     }
 }
@@ -115,46 +129,21 @@ unsafe fn transpose4<T: Copy>(from: *const T, from_stride: usize, to: *mut T, to
     }
 }
 
-/// Lane-wise sum.
-#[inline(always)]
-fn add<T: Real, const N: usize>(a: [T; N], b: [T; N]) -> [T; N] {
-    std::array::from_fn(|i| a[i] + b[i])
-}
-
-/// Columns of four rows of four.
-#[inline(always)]
-fn columns<T: Copy>([a, b, c, d]: [[T; 4]; 4]) -> [[T; 4]; 4] {
-    std::array::from_fn(|j| [a[j], b[j], c[j], d[j]])
-}
-
-/// The sums of four lines.
-///
-/// # Safety
-/// `lines` must be valid for four lines.
-#[inline(always)]
-unsafe fn fold<T: Real>(lines: *const T) -> [T; 4] {
-    let line = line::<T>();
-    // SAFETY: the caller's; a line has 8 or 16 elements.
-    let part = |j: usize, i: usize| unsafe { lines.add(j * line + 4 * i).cast::<[T; 4]>().read_unaligned() };
-    let rows = std::array::from_fn(|j| {
-        let halves = add(part(j, 0), part(j, line / 8));
-        if line == 8 { halves } else { add(halves, add(part(j, 1), part(j, line / 8 + 1))) }
-    });
-    let [a, b, c, d] = columns(rows);
-    add(add(a, c), add(b, d))
-}
-
 impl<L: Link, T: Real> Batch<'_, L, T> {
-    /// `H` vectors are a line.
+    /// `H` vectors are a line, and `J` dot products are made at a time.
     #[inline(always)]
-    fn groups<V: Vector<Elem = T>, const H: usize>(mut self) -> u32 {
+    fn groups<V: Vector<Elem = T>, const H: usize, const J: usize>(mut self) -> u32 {
         let mut worst = 0;
+        let row = self.model.link.outputs() * self.model.stride;
+        for (draw, parameters) in self.parameters.iter_mut().enumerate() {
+            *parameters = draw / self.batch * row;
+        }
         for lane in (0..self.span.n).step_by(GROUP) {
             // SAFETY: `batch` checked that the rows are there, and gave memory; the width is a multiple of the group.
             unsafe {
                 worst = worst.max(self.look_up(lane));
                 self.turn(lane);
-                self.dot_products::<V, H>();
+                self.dot_products::<V, H, J>();
                 self.link::<V>();
                 self.add_rows::<V, H>();
                 self.turn_back(lane);
@@ -245,56 +234,29 @@ impl<L: Link, T: Real> Batch<'_, L, T> {
 
     /// The predictors of all draws.
     #[inline(always)]
-    unsafe fn dot_products<V: Vector<Elem = T>, const H: usize>(&mut self) {
-        let outputs = self.model.link.outputs();
-        for (k, q) in (0..outputs).flat_map(|k| (0..GROUP).map(move |q| (k, q))) {
-            // SAFETY: the caller's. Up to three results too many are overwritten by those of the next draws, or lie in
-            // the padding behind the last.
-            unsafe {
-                let theta = self.theta.as_ptr().add((q * outputs + k) * self.model.stride);
-                let z = self.z.as_mut_ptr().add(k * self.draws + q * self.batch);
-                let offsets = self.offsets.as_ptr().add(q * self.batch);
-                let mut b = 0;
-                while b + 4 <= self.batch {
-                    self.dots::<V, H, 4>(theta, offsets.add(b), z.add(b));
-                    b += 4;
-                }
-                if b + 2 <= self.batch {
-                    self.dots::<V, H, 2>(theta, offsets.add(b), z.add(b));
-                    b += 2;
-                }
-                if b < self.batch {
-                    self.dots::<V, H, 1>(theta, offsets.add(b), z.add(b));
-                }
-            }
-        }
-    }
-
-    /// The dot products of `J` rows with a row of parameters; writes four.
-    #[inline(always)]
-    unsafe fn dots<V: Vector<Elem = T>, const H: usize, const J: usize>(
-        &self,
-        theta: *const T,
-        offsets: *const usize,
-        z: *mut T,
-    ) {
-        let mut sums = [[V::splat(T::default()); H]; J];
-        let mut lines = [[V::splat(T::default()); H]; 4];
-        let data = self.model.x.as_ptr();
-        // SAFETY: offsets are those of rows, which are `stride` long, as the parameters are.
-        unsafe {
-            let rows: [*const T; J] = std::array::from_fn(|j| data.add(*offsets.add(j)));
-            for c in (0..self.model.stride).step_by(H * V::LANES) {
-                for h in 0..H {
-                    let at = c + h * V::LANES;
-                    let parameters = V::load(theta.add(at));
-                    for (sums, row) in sums.iter_mut().zip(&rows) {
-                        sums[h] = V::load(row.add(at)).mul_add(parameters, sums[h]);
+    unsafe fn dot_products<V: Vector<Elem = T>, const H: usize, const J: usize>(&mut self) {
+        let (data, stride) = (self.model.x.as_ptr(), self.model.stride);
+        for k in 0..self.model.link.outputs() {
+            for draw in (0..GROUP * self.batch).step_by(J) {
+                let mut sums = [[V::splat(T::default()); H]; J];
+                // SAFETY: the caller's. Offsets are those of rows, which are `stride` long; the number of draws is a
+                // multiple of the group, and so of `J`.
+                unsafe {
+                    let rows: [*const T; J] = std::array::from_fn(|j| data.add(*self.offsets.get_unchecked(draw + j)));
+                    let theta = self.theta.as_ptr().add(k * stride);
+                    let theta: [*const T; J] =
+                        std::array::from_fn(|j| theta.add(*self.parameters.get_unchecked(draw + j)));
+                    for c in (0..stride).step_by(H * V::LANES) {
+                        for (sums, (row, theta)) in sums.iter_mut().zip(rows.iter().zip(&theta)) {
+                            for (h, sum) in sums.iter_mut().enumerate() {
+                                let at = c + h * V::LANES;
+                                *sum = V::load(row.add(at)).mul_add(V::load(theta.add(at)), *sum);
+                            }
+                        }
                     }
+                    V::sum_lines(sums, self.z.as_mut_ptr().add(k * self.draws + draw));
                 }
             }
-            lines[..J].copy_from_slice(&sums);
-            fold_into::<V, H>(lines, z);
         }
     }
 
@@ -370,25 +332,5 @@ impl<L: Link, T: Real> Batch<'_, L, T> {
                 sum.store(self.sums.as_mut_ptr().add(row + c + i * V::LANES));
             }
         }
-    }
-}
-
-/// Folds four lines, in registers, into four numbers at `to`.
-///
-/// # Safety
-/// `to` must be valid for four elements.
-#[inline(always)]
-unsafe fn fold_into<V: Vector, const H: usize>(lines: [[V; H]; 4], to: *mut V::Elem) {
-    let mut memory = [[V::Elem::default(); VECTOR]; 4];
-    let at = memory.as_mut_ptr().cast::<V::Elem>();
-    let line = line::<V::Elem>();
-    // SAFETY: four lines fit into the memory, and `to` is the caller's.
-    unsafe {
-        for (j, vectors) in lines.iter().enumerate() {
-            for (h, vector) in vectors.iter().enumerate() {
-                vector.store(at.add(j * line + h * V::LANES));
-            }
-        }
-        to.cast::<[V::Elem; 4]>().write_unaligned(fold(at));
     }
 }

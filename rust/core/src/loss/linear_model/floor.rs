@@ -1,9 +1,8 @@
 //! What no minibatch gradient of a linear model can do without, by itself: the draws of examples, and one dot product with
 //! the row of each. Timings stand beside it.
 
-use super::batch::line;
 use crate::buffer::Buffer;
-use crate::lanes::{Kernel, LANE_MULTIPLE, Number, Real, Simd, Vector, dispatch};
+use crate::lanes::{Kernel, LANE_MULTIPLE, Number, Real, Simd, Vector, dispatch, line};
 use crate::linalg::Matrix;
 use crate::rng::{Address, Tag, fill_indices, indices_per_block};
 

@@ -82,7 +82,7 @@ impl<L: Link> LinearModel<L> {
     /// The same loss on blocks of paths of element `T`.
     pub fn cast<T: Real>(&self) -> LinearLoss<L, T> {
         let (n, p) = (self.x.rows(), self.x.cols());
-        let stride = p.next_multiple_of(batch::line::<T>());
+        let stride = p.next_multiple_of(crate::lanes::line::<T>());
         let mut x = Buffer::new(n * stride);
         for (i, row) in x.chunks_exact_mut(stride).enumerate() {
             row.iter_mut().zip(self.x.row(i)).for_each(|(to, from)| *to = T::from_f64(*from));
