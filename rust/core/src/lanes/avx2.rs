@@ -174,8 +174,20 @@ floats!(F64x4, f64, U64x4, _mm256_set1_pd, _mm256_add_pd, _mm256_sub_pd, _mm256_
 floats!(F32x8, f32, U32x8, _mm256_set1_ps, _mm256_add_ps, _mm256_sub_ps, _mm256_mul_ps, _mm256_div_ps, _mm256_fmadd_ps,
     _mm256_sqrt_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_castps_si256, _mm256_castsi256_ps, _mm256_cmp_ps,
     _mm256_blendv_ps, scale32);
-vector_traits!(F64x4, f64, 4, U64x4, 1 << 63, exp64, sin_cos64, tanh64, ln64, sum_lines64);
-vector_traits!(F32x8, f32, 8, U32x8, 1 << 31, exp32, sin_cos32, tanh32, ln32, super::lines::sum_lines);
+vector_traits!(F64x4, f64, 4, U64x4, 1 << 63, exp64, sin_cos64, tanh64, ln64, sum_lines64, super::lines::transpose8);
+vector_traits!(
+    F32x8,
+    f32,
+    8,
+    U32x8,
+    1 << 31,
+    exp32,
+    sin_cos32,
+    tanh32,
+    ln32,
+    super::lines::sum_lines,
+    super::lines::transpose8
+);
 
 /// [`super::Vector::sum_lines`], where four lines are eight vectors.
 #[inline(always)]

@@ -191,8 +191,20 @@ floats!(F64x8, f64, U64x8, _mm512_set1_pd, _mm512_add_pd, _mm512_sub_pd, _mm512_
 floats!(F32x16, f32, U32x16, _mm512_set1_ps, _mm512_add_ps, _mm512_sub_ps, _mm512_mul_ps, _mm512_div_ps, _mm512_fmadd_ps,
     _mm512_sqrt_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_castps_si512, _mm512_castsi512_ps, _mm512_cmp_ps_mask,
     _mm512_mask_blend_ps, _mm512_scalef_ps);
-vector_traits!(F64x8, f64, 8, U64x8, 1 << 63, exp64, sin_cos64, tanh64, ln64, sum_lines64);
-vector_traits!(F32x16, f32, 16, U32x16, 1 << 31, exp32, sin_cos32, tanh32, ln32, super::lines::sum_lines);
+vector_traits!(F64x8, f64, 8, U64x8, 1 << 63, exp64, sin_cos64, tanh64, ln64, sum_lines64, transpose64);
+vector_traits!(
+    F32x16,
+    f32,
+    16,
+    U32x16,
+    1 << 31,
+    exp32,
+    sin_cos32,
+    tanh32,
+    ln32,
+    super::lines::sum_lines,
+    super::lines::transpose8
+);
 
 /// [`super::Vector::sum_lines`], where eight lines are eight vectors: pairs of them meet in one, three times.
 #[inline(always)]
@@ -215,6 +227,29 @@ unsafe fn sum_lines64<const H: usize, const J: usize>(lines: [[F64x8; H]; J], to
         let even = two(four(line(0), line(2)), four(line(4), line(6)));
         let odd = two(four(line(1), line(3)), four(line(5), line(7)));
         _mm512_storeu_pd(to, _mm512_add_pd(_mm512_unpacklo_pd(even, odd), _mm512_unpackhi_pd(even, odd)));
+    }
+}
+
+/// [`super::Vector::transpose8`], where a row is a vector.
+#[inline(always)]
+unsafe fn transpose64(from: *const f64, from_stride: usize, to: *mut f64, to_stride: usize) {
+    // SAFETY: the caller's promise, and see the head of this file.
+    unsafe {
+        let row = |i: usize| _mm512_loadu_pd(from.add(i * from_stride));
+        // Pairs of rows, by even and odd columns; then the quarters of 128 bits are dealt out.
+        let pairs: [[__m512d; 2]; 4] = std::array::from_fn(|k| {
+            let (a, b) = (row(2 * k), row(2 * k + 1));
+            [_mm512_unpacklo_pd(a, b), _mm512_unpackhi_pd(a, b)]
+        });
+        for odd in 0..2 {
+            let [a, b, c, d] = [pairs[0][odd], pairs[1][odd], pairs[2][odd], pairs[3][odd]];
+            let (low, high) = (_mm512_shuffle_f64x2::<0x44>(a, b), _mm512_shuffle_f64x2::<0x44>(c, d));
+            _mm512_storeu_pd(to.add(odd * to_stride), _mm512_shuffle_f64x2::<0x88>(low, high));
+            _mm512_storeu_pd(to.add((2 + odd) * to_stride), _mm512_shuffle_f64x2::<0xdd>(low, high));
+            let (low, high) = (_mm512_shuffle_f64x2::<0xee>(a, b), _mm512_shuffle_f64x2::<0xee>(c, d));
+            _mm512_storeu_pd(to.add((4 + odd) * to_stride), _mm512_shuffle_f64x2::<0x88>(low, high));
+            _mm512_storeu_pd(to.add((6 + odd) * to_stride), _mm512_shuffle_f64x2::<0xdd>(low, high));
+        }
     }
 }
 

@@ -367,7 +367,7 @@ scalar!(f32, u32, exp32, sin_cos32, scale32, tanh32, ln32);
 /// What every vector type has in common, given its element-wise primitives.
 macro_rules! vector_traits {
     ($v:ident, $elem:ident, $lanes:expr, $bits:ident, $sign:expr, $exp:ident, $sin_cos:ident, $tanh:ident, $ln:ident,
-     $sum_lines:path) => {
+     $sum_lines:path, $transpose8:path) => {
         impl std::ops::Add for $v {
             type Output = Self;
             #[inline(always)]
@@ -462,6 +462,11 @@ macro_rules! vector_traits {
             unsafe fn sum_lines<const H: usize, const J: usize>(lines: [[Self; H]; J], to: *mut $elem) {
                 // SAFETY: the caller's promise.
                 unsafe { $sum_lines(lines, to) }
+            }
+            #[inline(always)]
+            unsafe fn transpose8(from: *const $elem, from_stride: usize, to: *mut $elem, to_stride: usize) {
+                // SAFETY: the caller's promise.
+                unsafe { $transpose8(from, from_stride, to, to_stride) }
             }
         }
     };

@@ -17,6 +17,7 @@ mod portable;
 pub use dispatch::{Isa, Kernel, available, choose, dispatch, isa, with_isa};
 pub use erf::erf_erfc;
 pub use lines::line;
+pub(crate) use lines::transpose4;
 pub use math::Float;
 pub use number::{Dual, Number};
 pub use portable::Portable;
@@ -119,6 +120,11 @@ pub trait Vector: Float {
     /// # Safety
     /// `to` must be valid for `J` elements, `H` vectors are a line, and `J` is a multiple of four.
     unsafe fn sum_lines<const H: usize, const J: usize>(lines: [[Self; H]; J], to: *mut Self::Elem);
+    /// `to[j][i] = from[i][j]` for eight rows of eight.
+    ///
+    /// # Safety
+    /// Rows of both must be valid for eight elements.
+    unsafe fn transpose8(from: *const Self::Elem, from_stride: usize, to: *mut Self::Elem, to_stride: usize);
 }
 
 /// An instruction set: its vectors. `F64` has `N` lanes, `F32` has `2 N` lanes.

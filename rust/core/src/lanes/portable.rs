@@ -154,8 +154,32 @@ macro_rules! floats {
 }
 floats!(F64x4, f64, 4, U64x4, scale64);
 floats!(F32x8, f32, 8, U32x8, scale32);
-vector_traits!(F64x4, f64, 4, U64x4, 1 << 63, exp64, sin_cos64, tanh64, ln64, super::lines::sum_lines);
-vector_traits!(F32x8, f32, 8, U32x8, 1 << 31, exp32, sin_cos32, tanh32, ln32, super::lines::sum_lines);
+vector_traits!(
+    F64x4,
+    f64,
+    4,
+    U64x4,
+    1 << 63,
+    exp64,
+    sin_cos64,
+    tanh64,
+    ln64,
+    super::lines::sum_lines,
+    super::lines::transpose8
+);
+vector_traits!(
+    F32x8,
+    f32,
+    8,
+    U32x8,
+    1 << 31,
+    exp32,
+    sin_cos32,
+    tanh32,
+    ln32,
+    super::lines::sum_lines,
+    super::lines::transpose8
+);
 
 impl Simd for Portable {
     type F64 = F64x4;

@@ -10,10 +10,10 @@
 use super::{Cells, LinearLoss, Link};
 use crate::block::Span;
 use crate::error::{Error, Result};
-use crate::lanes::{Kernel, Real, Simd, Vector, dispatch, line};
+use crate::lanes::{Kernel, Real, Simd, Vector, dispatch, line, transpose4};
 use crate::workspace::with_workspace;
 
-/// Paths that are turned at a time.
+/// Paths that are turned at a time, as [`Vector::transpose8`] does.
 const GROUP: usize = 8;
 /// Elements of the longest vector, which draws are padded to.
 const VECTOR: usize = 16;
@@ -113,22 +113,6 @@ impl<L: Link, T: Real> Kernel for Batch<'_, L, T> {
     }
 }
 
-/// `to[j][i] = from[i][j]` for four rows of four.
-///
-/// # Safety
-/// All of them must be valid.
-#[inline(always)]
-unsafe fn transpose4<T: Copy>(from: *const T, from_stride: usize, to: *mut T, to_stride: usize) {
-    // SAFETY: the caller's.
-    unsafe {
-        let row = |i: usize| from.add(i * from_stride).cast::<[T; 4]>().read_unaligned();
-        let [a, b, c, d] = [row(0), row(1), row(2), row(3)];
-        for j in 0..4 {
-            to.add(j * to_stride).cast::<[T; 4]>().write_unaligned([a[j], b[j], c[j], d[j]]);
-        }
-    }
-}
-
 impl<L: Link, T: Real> Batch<'_, L, T> {
     /// `H` vectors are a line, and `J` dot products are made at a time.
     #[inline(always)]
@@ -142,11 +126,11 @@ impl<L: Link, T: Real> Batch<'_, L, T> {
             // SAFETY: `batch` checked that the rows are there, and gave memory; the width is a multiple of the group.
             unsafe {
                 worst = worst.max(self.look_up(lane));
-                self.turn(lane);
+                self.turn::<V>(lane);
                 self.dot_products::<V, H, J>();
                 self.link::<V>();
                 self.add_rows::<V, H>();
-                self.turn_back(lane);
+                self.turn_back::<V>(lane);
             }
         }
         worst
@@ -178,7 +162,7 @@ impl<L: Link, T: Real> Batch<'_, L, T> {
 
     /// Rows of parameters, one for each path of the group and output.
     #[inline(always)]
-    unsafe fn turn(&mut self, lane: usize) {
+    unsafe fn turn<V: Vector<Elem = T>>(&mut self, lane: usize) {
         let (p, outputs, stride, width) = (self.model.p, self.model.link.outputs(), self.model.stride, self.span.width);
         let from_stride = outputs * width;
         for k in 0..outputs {
@@ -187,6 +171,10 @@ impl<L: Link, T: Real> Batch<'_, L, T> {
                 let from = self.x.as_ptr().add(k * width + lane);
                 let to = self.theta.as_mut_ptr().add(k * stride);
                 let mut a = 0;
+                while a + GROUP <= p {
+                    V::transpose8(from.add(a * from_stride), from_stride, to.add(a), outputs * stride);
+                    a += GROUP;
+                }
                 while a + 4 <= p {
                     for q in (0..GROUP).step_by(4) {
                         let to = to.add(q * outputs * stride + a);
@@ -206,7 +194,7 @@ impl<L: Link, T: Real> Batch<'_, L, T> {
 
     /// The way back.
     #[inline(always)]
-    unsafe fn turn_back(&mut self, lane: usize) {
+    unsafe fn turn_back<V: Vector<Elem = T>>(&mut self, lane: usize) {
         let (p, outputs, stride, width) = (self.model.p, self.model.link.outputs(), self.model.stride, self.span.width);
         let to_stride = outputs * width;
         for k in 0..outputs {
@@ -215,6 +203,10 @@ impl<L: Link, T: Real> Batch<'_, L, T> {
                 let from = self.sums.as_ptr().add(k * stride);
                 let to = self.out.as_mut_ptr().add(k * width + lane);
                 let mut a = 0;
+                while a + GROUP <= p {
+                    V::transpose8(from.add(a), outputs * stride, to.add(a * to_stride), to_stride);
+                    a += GROUP;
+                }
                 while a + 4 <= p {
                     for q in (0..GROUP).step_by(4) {
                         let from = from.add(q * outputs * stride + a);

@@ -1,8 +1,8 @@
-//! What no minibatch gradient of a linear model can do without, by itself: the draws of examples, and one dot product with
-//! the row of each. Timings stand beside it.
+//! What no minibatch gradient of a linear model can do without, by itself: the draws of examples, and one dot product, a
+//! number, with the row of each. Timings stand beside it.
 
 use crate::buffer::Buffer;
-use crate::lanes::{Kernel, LANE_MULTIPLE, Number, Real, Simd, Vector, dispatch, line};
+use crate::lanes::{Kernel, Real, Simd, Vector, dispatch, line};
 use crate::linalg::Matrix;
 use crate::rng::{Address, Tag, fill_indices, indices_per_block};
 
@@ -30,7 +30,7 @@ impl<T: Real> MinibatchFloor<T> {
         }
         theta.iter_mut().for_each(|theta| *theta = T::from_f64(0.1));
         let indices = vec![0; batch.next_multiple_of(indices_per_block(examples as u32)) * width];
-        let out = Buffer::new(LANE_MULTIPLE * width);
+        let out = Buffer::new(batch * width);
         Self { rows, examples: examples as u32, stride, batch, width, theta, indices, out }
     }
 
@@ -47,7 +47,15 @@ impl<T: Real> MinibatchFloor<T> {
     pub fn multiply(&mut self) {
         let Self { rows, stride, batch, width, theta, indices, out, .. } = self;
         let indices = &indices[..*batch * *width];
-        dispatch(Dots { rows, theta, indices, out: std::hint::black_box(out), stride: *stride, width: *width });
+        dispatch(Dots {
+            rows,
+            theta,
+            indices,
+            out: std::hint::black_box(out),
+            stride: *stride,
+            width: *width,
+            batch: *batch,
+        });
     }
 }
 
@@ -58,27 +66,48 @@ struct Dots<'a, T> {
     out: &'a mut [T],
     stride: usize,
     width: usize,
+    batch: usize,
 }
 
 impl<T: Real> Kernel for Dots<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self) {
-        let Self { rows, theta, indices, out, stride, width } = self;
-        for p in 0..width {
-            let mut sum = [<T::V<S>>::splat(T::default()); 4];
-            for (b, indices) in indices.chunks_exact(width).enumerate() {
-                for c in (0..stride).step_by(<T::V<S> as Vector>::LANES) {
-                    // SAFETY: rows are whole vectors, there is one for each path and each example, and what is drawn is
-                    // below the number of examples.
-                    unsafe {
-                        let x = <T::V<S>>::load(rows.as_ptr().add(indices[p] as usize * stride + c));
-                        sum[b % 4] = x.mul_add(<T::V<S>>::load(theta.as_ptr().add(p * stride + c)), sum[b % 4]);
+        if <T::V<S> as Vector>::LANES == line::<T>() {
+            self.run_by::<T::V<S>, 1, 8>();
+        } else {
+            self.run_by::<T::V<S>, 2, 4>();
+        }
+    }
+}
+
+impl<T: Real> Dots<'_, T> {
+    /// `H` vectors are a line, and `J` dot products are made at a time.
+    #[inline(always)]
+    fn run_by<V: Vector<Elem = T>, const H: usize, const J: usize>(self) {
+        let Self { rows, theta, indices, out, stride, width, batch } = self;
+        let (mut path, mut b) = (0, 0);
+        for out in out.chunks_exact_mut(J) {
+            let mut sums = [[V::splat(T::default()); H]; J];
+            // SAFETY: rows are whole lines, there is one for each path and each example, and what is drawn is below the
+            // number of examples; the width is a multiple of `J`.
+            unsafe {
+                let pairs: [(*const T, *const T); J] = std::array::from_fn(|_| {
+                    let index = *indices.get_unchecked(b * width + path) as usize;
+                    let pair = (rows.as_ptr().add(index * stride), theta.as_ptr().add(path * stride));
+                    (path, b) = if b + 1 == batch { (path + 1, 0) } else { (path, b + 1) };
+                    pair
+                });
+                for c in (0..stride).step_by(V::LANES * H) {
+                    for (sums, (row, theta)) in sums.iter_mut().zip(&pairs) {
+                        for (h, sum) in sums.iter_mut().enumerate() {
+                            let at = c + h * V::LANES;
+                            *sum = V::load(row.add(at)).mul_add(V::load(theta.add(at)), *sum);
+                        }
                     }
                 }
+                V::sum_lines(sums, out.as_mut_ptr());
             }
-            // SAFETY: room for the longest vector for each path is there.
-            unsafe { (sum[0] + sum[1] + (sum[2] + sum[3])).store(out.as_mut_ptr().add(p * LANE_MULTIPLE)) };
         }
     }
 }
