@@ -109,7 +109,7 @@ def bias(case: Case, method: str, start: Any, t1: float, finest: int) -> tuple[f
 
 
 def expectations(case: Case, method: str, start: Any, t1: float, declared: float | None) -> Any:
-    """The order of expectations where one is declared; of the first order the error is seen at smaller steps."""
+    """The order of expectations, where one is declared; the first order is seen at smaller steps."""
     if declared is None or math.isinf(declared):
         return None
     return bias(case, method, start, t1, 7 if declared < 2 else 5)
