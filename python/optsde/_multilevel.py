@@ -33,6 +33,7 @@ _FINEST = 4
 _BEND = 0.1
 _LOWEST_ORDER = 0.5
 _UNSEEN_ORDER = 1.0
+_HIGHEST_ORDER = 16.0
 # Means that cancel leave this part of the largest.
 _ROUNDING = 4e-16
 
@@ -155,7 +156,8 @@ def mean_points(rows: list[Row]) -> Points:
 
 def variance_points(rows: list[Row]) -> Points:
     """Steps, variances of corrections and their standard errors."""
-    seen = [r for r in rows[1:] if r.variance > 0.0]
+    # Levels whose powers overflow mean nothing.
+    seen = [r for r in rows[1:] if r.variance > 0.0 and r.level.kurtosis(r.coupled) < math.inf]
     spread = [(max(r.level.kurtosis(r.coupled), 2.0) - 1.0) / max(r.level.samples(r.coupled), 1) for r in seen]
     variance = np.array([r.variance for r in seen])
     return np.array([r.level.dt for r in seen]), variance, variance * np.sqrt(spread)
@@ -171,7 +173,7 @@ def _quick_slope(points: Points) -> float:
     dt, size, stderr = (a[-_FINEST:] for a in points)
     if len(dt) < 2:
         return math.nan
-    weight = 1.0 / ((stderr / size) ** 2 + _BEND**2)
+    weight = 1.0 / (np.square(stderr / size) + _BEND * _BEND)
     x, y = np.log(dt), np.log(size)
     x -= (weight @ x) / weight.sum()
     return float((weight * x) @ y / ((weight * x) @ x))
@@ -218,7 +220,7 @@ class Multilevel:
     def _guarded(self, rows: list[Row]) -> list[Row]:
         """No variance far below what the level before and the known order let expect: few samples may all agree."""
         beta = _quick_slope(variance_points(rows))
-        order = max(2.0 * self.sampler.strong, beta if math.isfinite(beta) else 0.0)
+        order = max(2.0 * self.sampler.strong, min(beta, _HIGHEST_ORDER) if math.isfinite(beta) else 0.0)
         out = rows[:2]
         for row in rows[2:]:
             least = 0.5 * out[-1].variance / 2.0**order
@@ -285,7 +287,9 @@ class Multilevel:
             spreads.append(weight * weight * r.variance * (1.0 + doubt) * _MARGIN)
             costs.append(r.level.cost(r.coupled))
         total = sum(math.sqrt(v * c) for v, c in zip(spreads, costs, strict=True))
-        factor = (QUANTILE / half_width) ** 2 * total if half_width > 0.0 else math.inf
+        # Of levels that mean nothing numbers may be beyond floats, whose products are inf and whose powers are errors.
+        ratio = QUANTILE / half_width if half_width > 0.0 else math.inf
+        factor = ratio * ratio * total
         out = []
         for r, v, c in zip(rows, spreads, costs, strict=True):
             want = factor * math.sqrt(v / c) if v > 0.0 else 0.0
@@ -323,8 +327,8 @@ class Multilevel:
         if best == self.first or not math.isfinite(works[self.first]):
             return math.isfinite(works[self.first])
         half_width = (1.0 - _BIAS_PART) * self.tolerance(self.found().value)
-        samples = (QUANTILE / half_width * works[self.first]) ** 2 if half_width > 0.0 else math.inf
-        return self.sampler.fixed or samples <= self._pilot_cost(last + 1)
+        root = QUANTILE / half_width * works[self.first] if half_width > 0.0 else math.inf
+        return self.sampler.fixed or root * root <= self._pilot_cost(last + 1)
 
     def _pilot_cost(self, index: int) -> float:
         """Path-steps of opening a level, at most."""

@@ -54,11 +54,11 @@ class Tally:
         d, second, other = float(off[0]), float(self.products[0, 0]), float(products[0, 0])
         self.fourth += (
             fourth
-            + d**4 * m * n * (m * m - m * n + n * n) / total**3
+            + d * d * d * d * m * n * (m * m - m * n + n * n) / total**3
             + 6.0 * d * d * (m * m * other + n * n * second) / total**2
             + 4.0 * d * (m * third - n * self.third) / total
         )
-        self.third += third + d**3 * m * n * (m - n) / total**2 + 3.0 * d * (m * other - n * second) / total
+        self.third += third + d * d * d * m * n * (m - n) / total**2 + 3.0 * d * (m * other - n * second) / total
         self.products = self.products + products + (m * n / total) * off[:, None] * off
         self.mean = self.mean + (n / total) * off
         self.n = total
@@ -71,7 +71,7 @@ class Tally:
     def kurtosis(self) -> float:
         """Fourth central moment over the squared variance, of y; 3 for a normal law, NaN without spread."""
         second = float(self.products[0, 0])
-        return self.n * self.fourth / second**2 if second > 0.0 else math.nan
+        return self.n * (self.fourth / second / second) if second > 0.0 else math.nan
 
     def plain(self) -> tuple[float, float, float]:
         """Mean, variance of a sample and variance of the mean, without the controls; NaN for too few samples."""
