@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import io
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from optsde import _core
 from optsde._arrays import integer
+from optsde.errors import DivergenceError
 from optsde.simulate import MOST_THREADS
 
 
@@ -99,7 +101,13 @@ def _run(options: argparse.Namespace) -> int:
     from optsde.experiment import run_experiment
 
     out = options.out if options.out is not None else options.file.with_suffix("")
-    run_experiment(options.file, out)
+    if out == options.file:
+        print(f"optsde run: error: --out: give a folder; {out} is the file", file=sys.stderr)
+        return 2
+    with warnings.catch_warnings():
+        # One line each; where in this package they arise means nothing to those who wrote the file.
+        warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
+        run_experiment(options.file, out)
     print(f"results are in {out}")
     return 0
 
@@ -121,10 +129,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = {"demo": lambda: _demo(options), "run": lambda: _run(options), "info": _info, "bench": _bench}
     try:
         return commands[options.command]()
-    except (ValueError, TypeError, MemoryError, OSError, ImportError) as error:
-        # Bad settings, too many paths, a picture that cannot be written: the message says which.
-        print(f"optsde {options.command}: error: {error}", file=sys.stderr)
-        return 2
+    except OSError as error:
+        # A file that cannot be read, a picture that cannot be written.
+        text = str(error) if error.filename is None else f"{error.filename}: {error.strerror}"
+    except (ValueError, TypeError, MemoryError, ImportError, DivergenceError) as error:
+        # Bad settings, too many paths: the message says which.
+        text = str(error)
     except KeyboardInterrupt:
         print("optsde: interrupted", file=sys.stderr)
         return 130
+    print(f"optsde {options.command}: error: {text}", file=sys.stderr)
+    return 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any
 
 # A key by the names and indices that lead to it.
@@ -22,25 +23,37 @@ def places(value: Any, at: Place = ()) -> Iterator[Place]:
             yield from places(item, (*at, index))
 
 
-def lines(text: str) -> dict[Place, int]:
-    """The line, from 1, of every key of a file that parses.
+class Lines:
+    """The line, from 1, of every key of a file that parses; found when first asked for, since only errors ask.
 
     The file is read line by line: what is new when one more line makes it parse stands in the lines since it last did.
     """
-    rows = text.splitlines()
-    found: dict[Place, int] = {}
-    begin = 0
-    for end in range(1, len(rows) + 1):
-        try:
-            parsed = tomllib.loads("\n".join(rows[:end]))
-        except tomllib.TOMLDecodeError:
-            continue
-        significant = (k for k in range(begin, end) if rows[k].strip() and not rows[k].lstrip().startswith("#"))
-        first = next(significant, begin) + 1
-        for place in places(parsed):
-            found.setdefault(place, first)
-        begin = end
-    return found
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    @cached_property
+    def _found(self) -> dict[Place, int]:
+        rows = self._text.split("\n")
+        found: dict[Place, int] = {}
+        begin = 0
+        for end in range(1, len(rows) + 1):
+            try:
+                parsed = tomllib.loads("\n".join(rows[:end]))
+            except tomllib.TOMLDecodeError:
+                continue
+            significant = (k for k in range(begin, end) if rows[k].strip() and not rows[k].lstrip().startswith("#"))
+            first = next(significant, begin) + 1
+            for place in places(parsed):
+                found.setdefault(place, first)
+            begin = end
+        return found
+
+    def __contains__(self, place: Place) -> bool:
+        return place in self._found
+
+    def __getitem__(self, place: Place) -> int:
+        return self._found[place]
 
 
 def name(place: Place) -> str:

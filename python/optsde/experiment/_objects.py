@@ -54,11 +54,17 @@ class Objects:
         """X and y of a data set by name."""
         value = self.reader.get(*place)
         makers = {name: getattr(optsde.datasets, name) for name in optsde.datasets.__all__ if name != "Dataset"}
-        if isinstance(value, dict):
-            kind = self.reader.choice((*place, "kind"), list(makers))
-            data = self.reader.call(place, makers[kind], {}, ("kind",))
-        else:
-            data = makers[self.reader.choice(place, list(makers))]()
+        if not isinstance(value, dict):
+            return self._columns(self.reader.apply(place, makers[self.reader.choice(place, list(makers))], {}))
+        make = makers[self.reader.choice((*place, "kind"), list(makers))]
+        arguments = self.reader.arguments(place, make, {}, ("kind",))
+        if "rng" in inspect.signature(make).parameters:
+            # Made data are part of the problem: the same in every run of a file.
+            arguments.setdefault("rng", 0)
+        return self._columns(self.reader.apply(place, make, arguments))
+
+    @staticmethod
+    def _columns(data: optsde.datasets.Dataset) -> dict[str, Any]:
         return {"X": data.X, "y": data.y}
 
     def loss(self) -> optsde.losses.Loss:
@@ -70,6 +76,8 @@ class Objects:
             if "X" not in inspect.signature(classes[kind]).parameters:
                 raise self.reader.error(("loss", "data"), f"data: {kind} takes no data set")
             given, skip = self._data(("loss", "data")), ("kind", "data")
+        elif "X" in inspect.signature(classes[kind]).parameters and self.reader.get("loss", "X") is None:
+            raise self.reader.error(("loss",), f"loss.data: is missing; {kind} needs a data set, such as 'diabetes'")
         loss: optsde.losses.Loss = self._made(("loss",), classes[kind], given, skip)
         return loss
 
@@ -85,10 +93,16 @@ class Objects:
         tables = self.reader.tables
         if ("dynamics" in tables) == ("optimizer" in tables):
             both = "dynamics" in tables
-            text = "expected one of the tables [dynamics] and [optimizer], got " + ("both" if both else "neither")
-            raise self.reader.error(("dynamics",), text)
+            raise self.reader.error(
+                ("dynamics",) if both else (),
+                f"expected one of the tables [dynamics] and [optimizer], got {'both' if both else 'neither'}",
+            )
         if "dynamics" in tables:
             kind = self.reader.choice(("dynamics", "kind"), _DYNAMICS)
+            unused = ("noise", "problem", "model", *(("loss",) if kind == "OrnsteinUhlenbeck" else ()))
+            for table in unused:
+                if table in tables:
+                    raise self.reader.error((table,), f"[{table}] has no meaning for [dynamics] of the kind {kind}")
             given = {} if kind == "OrnsteinUhlenbeck" else {"loss": self.loss()}
             dynamics: optsde.Dynamics = self._made(("dynamics",), getattr(optsde, kind), given, ("kind",))
             return dynamics, None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 import inspect
 import re
@@ -10,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from optsde.experiment._lines import Place, lines, name
+from optsde.experiment._lines import Lines, Place, name
 
 
 class ExperimentError(ValueError):
@@ -24,13 +25,11 @@ class Reader:
     ----------
     path : Path
         The file.
-    text : str, optional
-        What it holds; read from the path by default.
     """
 
-    def __init__(self, path: Path, text: str | None = None) -> None:
+    def __init__(self, path: Path) -> None:
         self.path = path
-        self.text = path.read_text(encoding="utf-8") if text is None else text
+        self.text = self._read()
         try:
             self.tables: dict[str, Any] = tomllib.loads(self.text)
         except tomllib.TOMLDecodeError as error:
@@ -38,12 +37,36 @@ class Reader:
             what = re.sub(r" \(at .*\)$", "", str(error))
             line = f"line {place[1]}" if place else "the end"
             raise ExperimentError(f"{path}, {line}: {what[:1].lower()}{what[1:]}: not TOML") from None
-        self._lines = lines(self.text)
+        self._lines = Lines(self.text)
+        # Keys whose values a sweep gives, and where it gives them.
+        self._swept: dict[Place, Place] = {}
+
+    def _read(self) -> str:
+        # Some editors begin a file with a byte-order mark.
+        data = self.path.read_bytes().removeprefix(b"\xef\xbb\xbf")
+        try:
+            return data.decode("utf-8").replace("\r\n", "\n")
+        except UnicodeDecodeError as error:
+            line = data.count(b"\n", 0, error.start) + 1
+            raise ExperimentError(f"{self.path}, line {line}: expected a text in UTF-8") from None
+
+    def with_values(self, values: Mapping[Place, Any], origins: Mapping[Place, Place]) -> Reader:
+        """The same file with other values at some places; errors in them are on the lines of their origins."""
+        changed = copy.copy(self)
+        changed.tables = copy.deepcopy(self.tables)
+        changed._swept = dict(origins)
+        for place, value in values.items():
+            table = changed.tables
+            for part in place[:-1]:
+                table = table[part]
+            table[place[-1]] = value
+        return changed
 
     def error(self, place: Place, text: str) -> ExperimentError:
         """An error at a key, or at the nearest table around it."""
-        while place and place not in self._lines:
+        while place and place not in self._swept and place not in self._lines:
             place = place[:-1]
+        place = self._swept.get(place, place)
         where = f", line {self._lines[place]}" if place else ""
         return ExperimentError(f"{self.path}{where}: {text}")
 
@@ -90,9 +113,13 @@ class Reader:
 
     def choice(self, place: Place, choices: Sequence[str]) -> str:
         """A name out of several."""
+        if len(place) > 1:
+            self.table(*place[:-1])
         value = self.get(*place)
         if value is None:
-            raise self.error(place, f"{name(place)}: is missing; expected one of {', '.join(choices)}")
+            table = place[:-1]
+            what = f"the table [{name(table)}]" if table and self.get(*table) is None else f"{name(place)}:"
+            raise self.error(place, f"{what} is missing; expected {name(place)} to be one of {', '.join(choices)}")
         if not isinstance(value, str) or value not in choices:
             near = difflib.get_close_matches(str(value), choices, n=1, cutoff=0.6)
             hint = f"; did you mean {near[0]!r}?" if near else ""
@@ -102,13 +129,13 @@ class Reader:
     def call(
         self, place: Place, function: Callable[..., Any], given: Mapping[str, Any], skip: Sequence[str] = ()
     ) -> Any:
-        """Calls a function with the keys of a table as arguments, beside those given; its complaints get their lines."""
+        """Calls a function with the keys of a table as arguments, beside those given; complaints get their lines."""
         return self.apply(place, function, self.arguments(place, function, given, skip))
 
     def arguments(
         self, place: Place, function: Callable[..., Any], given: Mapping[str, Any], skip: Sequence[str] = ()
     ) -> dict[str, Any]:
-        """The arguments of such a call, checked for unknown and missing keys."""
+        """The arguments of such a call, checked for unknown and missing keys; keys to skip are no arguments."""
         parameters = inspect.signature(function).parameters
         names = [
             key for key in parameters if key not in given and parameters[key].kind is not inspect.Parameter.VAR_KEYWORD
@@ -122,7 +149,8 @@ class Reader:
             if parameter.default is inspect.Parameter.empty and key not in arguments and key in names
         ]
         if missing:
-            raise self.error(place, f"{name((*place, missing[0]))}: is missing")
+            what = f"the table [{name(place)}]" if self.get(*place) is None else f"{name((*place, missing[0]))}:"
+            raise self.error(place, f"{what} is missing; it needs {', '.join(missing)}")
         return arguments
 
     def apply(self, place: Place, function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:

@@ -19,7 +19,7 @@ class Row:
     ----------
     quantity : str
     value, error : float
-        The number, and its standard error; of stationary laws the error of noise and step together.
+        The number, and its error: value ± error holds the truth with 95 %.
     theory : dict
         Predictions by name.
     settings : dict
@@ -50,7 +50,7 @@ class Report:
 
     def text(self) -> str:
         """Columns for people: numbers to the digits that mean something."""
-        header = [*self._settings, "quantity", "measured", *self.theories]
+        header = [*self._settings, "quantity", "measured (± 95 %)", *self.theories]
         cells = [header]
         for row in self.rows:
             settings = [str(row.settings.get(key, "")) for key in self._settings]
@@ -66,5 +66,5 @@ class Report:
         for row in self.rows:
             settings = [row.settings.get(key, "") for key in self._settings]
             theory = [row.theory.get(name, math.nan) for name in self.theories]
-            writer.writerow([*settings, row.quantity, repr(row.value), repr(row.error), *map(repr, theory)])
+            writer.writerow([*settings, row.quantity, *(repr(float(x)) for x in (row.value, row.error, *theory))])
         return out.getvalue()
