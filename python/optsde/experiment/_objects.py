@@ -99,7 +99,7 @@ class Objects:
             )
         if "dynamics" in tables:
             kind = self.reader.choice(("dynamics", "kind"), _DYNAMICS)
-            unused = ("noise", "problem", "model", *(("loss",) if kind == "OrnsteinUhlenbeck" else ()))
+            unused: tuple[str, ...] = ("noise", "problem", "model", *(("loss",) if kind == "OrnsteinUhlenbeck" else ()))
             for table in unused:
                 if table in tables:
                     raise self.reader.error((table,), f"[{table}] has no meaning for [dynamics] of the kind {kind}")

@@ -18,7 +18,7 @@ _CORNER = 5
 # A survival curve needs no more points than these.
 _POINTS = 1000
 # Values over a wider range than this are drawn on a logarithmic axis.
-_WIDE = 20.0
+_WIDE = 5.0
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,8 @@ def corner(samples: Any, law: Law | None) -> Picture:
     coords = range(min(samples.shape[1], _CORNER))
 
     def on(figure: Any, title: str) -> None:
-        theory = {} if law is None else {"mean": law.mean, "cov": law.cov}
-        optsde.plot.corner(samples, coords=coords, fig=figure, **theory)
+        mean, cov = (None, None) if law is None else (law.mean, law.cov)
+        optsde.plot.corner(samples, coords=coords, fig=figure, mean=mean, cov=cov)
         figure.suptitle(title)
 
     side = 1.0 + 1.7 * len(coords)
@@ -78,7 +78,7 @@ def survival(passage: Any, row: Row) -> Picture:
         for name, mean in {"exponential law of the measured mean": row.value, **row.theory}.items():
             ax.plot(t, np.exp(-t / mean), "--", label=f"{name}: {mean:.4g}")
         ax.set(xlabel="time", ylabel="share of paths that have not arrived", yscale="log")
-        ax.set_ylim(0.5 / count, 1.5)
+        ax.set_ylim(0.5 * max(passage.n_censored, 1) / count, 1.5)
         ax.legend()
 
     return curves(draw)

@@ -56,7 +56,7 @@ class Reader:
         changed.tables = copy.deepcopy(self.tables)
         changed._swept = dict(origins)
         for place, value in values.items():
-            table = changed.tables
+            table: Any = changed.tables
             for part in place[:-1]:
                 table = table[part]
             table[place[-1]] = value

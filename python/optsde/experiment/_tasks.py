@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 import optsde
+from optsde._arrays import scalar_vector
 from optsde.experiment._objects import Objects
 from optsde.experiment._pictures import Picture, corner, curves, survival
 from optsde.experiment._reader import Reader
@@ -148,7 +149,7 @@ def _place(objects: Objects, loss: Any, key: str, known: str) -> Any:
     """A point of [escape], by default the only or first one that the loss knows; None where it knows none."""
     given = objects.reader.get("escape", key)
     if given is not None:
-        return np.atleast_1d(objects.reader.apply(("escape", key), lambda: np.asarray(given, dtype=float), {}))
+        return objects.reader.apply(("escape", key), scalar_vector, {"name": key, "values": given}).reshape(-1)
     places = getattr(loss, known, ())
     return places[0] if len(places) else None
 

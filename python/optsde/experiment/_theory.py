@@ -89,7 +89,7 @@ class Theory:
 
     def escape(self, dynamics: Any, region: Any, place: FloatArray, start: Any, saddle: Any) -> dict[str, float]:
         """Mean first-passage times of Langevin dynamics by name."""
-        said = {}
+        said: dict[str, float] = {}
         loss, temperature = dynamics.loss, dynamics.temperature
         underdamped = isinstance(dynamics, optsde.UnderdampedLangevin)
         mobility = np.unique(getattr(dynamics, "mobility", 1.0))
