@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 # What makes an example that takes minutes take seconds.
-OPTIONS = {"logistic_regression": ["--quick"], "weak_error_adam": ["--quick"]}
+QUICK = ("escape_times", "logistic_regression", "stationary_regression", "weak_error_adam")
+OPTIONS = dict.fromkeys(QUICK, ["--quick"])
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.py"))
 
 

@@ -149,7 +149,7 @@ def _place(objects: Objects, loss: Any, key: str, known: str) -> Any:
     """A point of [escape], by default the only or first one that the loss knows; None where it knows none."""
     given = objects.reader.get("escape", key)
     if given is not None:
-        return objects.reader.apply(("escape", key), scalar_vector, {"name": key, "values": given}).reshape(-1)
+        return objects.reader.apply(("escape", key), scalar_vector, {"name": key, "value": given}).reshape(-1)
     places = getattr(loss, known, ())
     return places[0] if len(places) else None
 
