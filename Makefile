@@ -6,6 +6,8 @@ SOURCES := pyproject.toml Cargo.toml $(wildcard Cargo.lock) $(shell find rust -n
 # CARGO_FLAGS=--locked refuses a Cargo.lock that is out of date; BENCH="--quick" passes options to the benchmarks.
 CARGO_FLAGS ?=
 BENCH ?=
+# Examples whose pictures are on the pages.
+DRAWING := weak_error_adam logistic_regression escape_times stationary_regression
 
 .NOTPARALLEL:
 .PHONY: help demo test quality bench pictures orders lint lint-rust lint-python format clean
@@ -15,7 +17,7 @@ help:
 	@echo "make test     the tests of the Rust core and of the Python package"
 	@echo "make quality  the long statistical tests of the random numbers"
 	@echo "make bench    speed against other libraries, side by side (BENCH=--quick for a short run)"
-	@echo "make pictures draws the pictures of the documentation anew, with the code on its pages and two examples"
+	@echo "make pictures draws the pictures of the documentation anew, with the code on its pages and of four examples"
 	@echo "make orders   measures the orders of all methods, for the table in docs/schemes.md"
 	@echo "make lint     formatting, lints and types;  make format mends the formatting"
 	@echo "make clean    removes .venv and the build"
@@ -35,7 +37,7 @@ bench: $(VENV)/.installed-bench
 	$(PY) benches/run.py $(BENCH)
 
 pictures: $(VENV)/.installed-demo
-	cd docs && ../$(PY) ../examples/weak_error_adam.py && ../$(PY) ../examples/logistic_regression.py
+	cd docs && for name in $(DRAWING); do ../$(PY) ../examples/$$name.py || exit 1; done
 	$(PY) docs/pictures.py
 
 orders: $(VENV)/.installed-test
