@@ -23,6 +23,8 @@ def terms_of(w: Workload) -> tuple[Any, Any]:
     eye = jnp.eye(w.dim)
     if w.name == "ou":
         return lambda t, x, _: -x, lambda t, x, _: jnp.sqrt(2.0) * eye
+    if w.name == "quartic":
+        return lambda t, x, _: -x * (x * x + 1.0), lambda t, x, _: jnp.sqrt(2.0) * eye
     if w.name == "milstein":
         return lambda t, x, _: -x, lambda t, x, _: s * jnp.sqrt(1 + x * x)[:, None]
     if w.name == "double_well":
@@ -38,19 +40,21 @@ def terms_of(w: Workload) -> tuple[Any, Any]:
     return lambda t, x, _: -hessian @ x, lambda t, x, _: factor
 
 
-def build(w: Workload, threads: int) -> Runner | None:
+def build(w: Workload, threads: int, solver: str | None = None) -> Runner | None:
+    """`solver` is the name of one of diffrax's, by default that of the workload's scheme."""
     if w.name.startswith(("adam", "minibatch")):
         return None
     drift, diffusion = terms_of(w)
-    solver = diffrax.ItoMilstein() if w.name == "milstein" else diffrax.Euler()
+    method = getattr(diffrax, solver or ("ItoMilstein" if w.name == "milstein" else "Euler"))()
+    area = diffrax.SpaceTimeLevyArea if solver == "SRA1" else diffrax.BrownianIncrement
     chunk = max(256, 4096 // w.dim)
 
     def solve(key: Any) -> Any:
-        path = diffrax.UnsafeBrownianPath(shape=(w.dim,), key=key)
+        path = diffrax.UnsafeBrownianPath(shape=(w.dim,), key=key, levy_area=area)
         terms = diffrax.MultiTerm(diffrax.ODETerm(drift), diffrax.ControlTerm(diffusion, path))
         solution = diffrax.diffeqsolve(
             terms,
-            solver,
+            method,
             t0=0.0,
             t1=w.n_steps * w.dt,
             dt0=w.dt,

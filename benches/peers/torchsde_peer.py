@@ -32,6 +32,8 @@ class Equation(torch.nn.Module):
         match self.w.name:
             case "ou" | "milstein":
                 return -x
+            case "quartic":
+                return -x * (x * x + 1.0)
             case "double_well":
                 return -4 * x * (x * x - 1)
             case "rosenbrock":
@@ -42,7 +44,7 @@ class Equation(torch.nn.Module):
 
     def g(self, t: Any, x: Any) -> Any:
         match self.w.name:
-            case "ou":
+            case "ou" | "quartic":
                 return torch.full_like(x, 2**0.5)
             case "milstein":
                 return self.s * torch.sqrt(1 + x * x)
