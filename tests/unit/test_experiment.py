@@ -335,7 +335,7 @@ def test_theory_beside_the_numbers(tmp_path):
     well = optsde.losses.DoubleWell()
     assert row.theory["exact"] == optsde.theory.mean_first_passage_time(well, 0.5, -1.0, 1.0) / 2
     assert row.theory["Kramers"] == optsde.theory.kramers_time(well, 0.5, -1.0, 0.0) / 2
-    # 200 paths, most of which arrive: the error of the mean is a fourteenth of it, and 6 of them are a false alarm of 1e-8.
+    # Six standard errors, each a fourteenth of the mean (200 paths): a false alarm in 1e-8.
     assert abs(row.value - row.theory["exact"]) < 3 * row.error
 
 

@@ -116,6 +116,7 @@ def _simulate(objects: Objects) -> Run:
     def run() -> Outcome:
         ens = call()
         rows: list[Row] = []
+        pictures = {"ensemble": curves(lambda ax: ens.plot(ax))}
         for observer in ens._observers:
             result = ens[observer.name]
             if isinstance(observer, optsde.Moments):
@@ -125,8 +126,10 @@ def _simulate(objects: Objects) -> Run:
                 rows.append(Row(_of(observer, "loss"), float(result.mean[-1]), _ERRORS * float(result.stderr[-1])))
             elif isinstance(observer, optsde.FirstPassage):
                 rows.append(Row(f"rate of {observer.name}", result.rate, _ERRORS * result.rate_stderr))
+                if result.rate > 0.0:
+                    mean = Row(observer.name, 1.0 / result.rate, 0.0)
+                    pictures[f"survival_{observer.name}"] = survival(result, mean)
         remarks = [] if rows else ["no numbers for the table: observe Moments, Loss or FirstPassage"]
-        pictures = {"ensemble": curves(lambda ax: ens.plot(ax))}
         return Outcome(ens, rows, pictures, repr(ens), remarks, rows[0].quantity if rows else "")
 
     return run
