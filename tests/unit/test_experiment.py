@@ -427,10 +427,10 @@ def test_interrupted_sweep_keeps_what_is_done(tmp_path, monkeypatch):
 
 def test_command(tmp_path):
     (tmp_path / "wells.toml").write_text(SIMULATE, encoding="utf-8")
-    command = [sys.executable, "-m", "optsde", "run", "wells.toml"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, encoding="utf-8")
+    command = [sys.executable, "-m", "optsde", "run", str(tmp_path / "wells.toml")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, encoding="utf-8")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.endswith("results are in wells\n")
+    assert done.stdout.endswith(f"results are in {tmp_path / 'wells'}\n")
     assert (tmp_path / "wells" / "table.csv").exists()
 
 
