@@ -71,7 +71,8 @@ class Objects:
         """[loss]: a loss of optsde.losses, over a data set by name where it is one over data."""
         classes = _classes(optsde.losses, ("Loss", "Function", "Compiled"))
         kind = self.reader.choice(("loss", "kind"), list(classes))
-        given, skip = {}, ("kind",)
+        given: dict[str, Any] = {}
+        skip: tuple[str, ...] = ("kind",)
         if self.reader.get("loss", "data") is not None:
             if "X" not in inspect.signature(classes[kind]).parameters:
                 raise self.reader.error(("loss", "data"), f"data: {kind} takes no data set")

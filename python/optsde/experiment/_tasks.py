@@ -153,7 +153,7 @@ def _place(objects: Objects, loss: Any, key: str, known: str) -> Any:
     given = objects.reader.get("escape", key)
     if given is not None:
         return objects.reader.apply(("escape", key), scalar_vector, {"name": key, "value": given}).reshape(-1)
-    places = getattr(loss, known, ())
+    places: Any = getattr(loss, known, ())
     return places[0] if len(places) else None
 
 
