@@ -33,6 +33,8 @@ class Case:
     start: tuple
     exact: object = None
     n_wiener: int = 1
+    # Its derivatives are not given: the same as another case for all methods but Milstein's.
+    bare: bool = False
 
 
 def sde(drift, diffusion, d, kind, n_wiener=None, jacobian=None):
@@ -148,7 +150,7 @@ CASES = {
     ],
     "diagonal": [
         Case(diagonal(), (0.5, -1.0), diagonal_exact, 2),
-        Case(diagonal(None), (0.5, -1.0), diagonal_exact, 2),
+        Case(diagonal(None), (0.5, -1.0), diagonal_exact, 2, bare=True),
         Case(
             optsde.SGD(0.5).sde(
                 optsde.Problem(optsde.losses.Quadratic([1.0, 2.0]), optsde.noise.AffineDiagonal(0.2, 1.0, [0.0, 1.0]))
@@ -173,6 +175,7 @@ CASES = {
                 (1.0, 0.5),
                 linear_exact(A_SCALAR, BS_COMMUTATIVE[:1], (1.0, 0.5)),
                 1,
+                bare=j is None,
             )
             for kind, j in (("commutative", 1.0), ("full", None))
         ),
@@ -183,10 +186,11 @@ CASES = {
             (1.0, 0.5),
             linear_exact(A_SCALAR, BS_COMMUTATIVE, (1.0, 0.5)),
             len(BS_COMMUTATIVE),
+            bare=j is None,
         )
         for j in (1.0, None)
     ],
-    "full": [Case(linear(A_FULL, BS_FULL, "full", j), (1.0, 0.5), n_wiener=2) for j in (1.0, None)]
+    "full": [Case(linear(A_FULL, BS_FULL, "full", j), (1.0, 0.5), n_wiener=2, bare=j is None) for j in (1.0, None)]
     + [
         Case(
             optsde.SGD(0.5).sde(optsde.Problem(BOWL, optsde.noise.LossScaled(2 * FULL_COV, floor=0.1))),
@@ -214,6 +218,13 @@ def final(dynamics, start, dt, method, *, paths=N, wiener_dt=WIENER_DT):
 
 def brownian_end(m, paths=N):
     return final(optsde.OrnsteinUhlenbeck(0.0, np.zeros(m), 1.0), (0.0,) * m, WIENER_DT, "euler_maruyama", paths=paths)
+
+
+@functools.cache
+def exact_end(kind, index, paths):
+    """The exact solution of a case, which all methods meet; exponentials of many matrices take their time."""
+    case = CASES[kind][index]
+    return case.exact(brownian_end(case.n_wiener, paths))
 
 
 def fit(steps, squared_errors):
@@ -274,7 +285,7 @@ PAIRS = [
     for name, method in STRONG.items()
     for kind in method.noise_kinds
     for index, case in enumerate(CASES[kind])
-    if takes(name, case.dynamics)
+    if takes(name, case.dynamics) and (name == "milstein" or not case.bare)
 ]
 
 
@@ -293,8 +304,7 @@ def test_strong_order(method, kind, index):
     def simulate(dt):
         return final(case.dynamics, case.start, dt, method, paths=paths)
 
-    reference = simulate(WIENER_DT) if case.exact is None else case.exact(brownian_end(case.n_wiener))
-
+    reference = simulate(WIENER_DT) if case.exact is None else exact_end(kind, index, paths)
     if np.isinf(order):
         # Exact on the path, whatever the step.
         np.testing.assert_allclose(simulate(2.0**-3), reference, atol=1e-11)
