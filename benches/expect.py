@@ -156,6 +156,7 @@ def main() -> None:
             euler(equation, options.threads),
             multilevel("expect, as it is", equation, options.threads, goal=GOAL),
             multilevel("expect, no control variate", equation, options.threads, control_variate=None),
+            multilevel("expect, pairs alone", equation, options.threads, control_variate=None, antithetic=True),
             multilevel(
                 "expect, Euler–Maruyama, no control variate",
                 equation,

@@ -1,6 +1,5 @@
 """expect against exact answers: values, measured orders, and how often a run is within its tolerance."""
 
-import inspect
 import math
 
 import numpy as np
@@ -40,7 +39,6 @@ SECOND = math.exp(2 * A + B * B)
 LINEAR = optsde.SDE(
     lambda t, x: apply(LINEAR_A, x), lambda t, x: np.einsum("jik,nk->nij", LINEAR_B, x), dim=2, noise="full", n_wiener=2
 )
-ANTITHETIC = "antithetic" in inspect.signature(optsde.simulate).parameters
 
 
 def square(x):
@@ -177,7 +175,6 @@ def test_random_starts():
     agrees(ex, 1.25 * SECOND, wrong=[SECOND])
 
 
-@pytest.mark.skipif(not ANTITHETIC, reason="simulate has no antithetic pairs yet")
 def test_antithetic_pairs():
     pairs = geometric(rtol=1e-3, control_variate=None, antithetic=True)
     agrees(pairs, SECOND, wrong=[EULER])
