@@ -76,7 +76,8 @@ class TimeGrid(Description):
 def _on_grid(time: float, dt: float) -> bool:
     """Whether a time is a whole number of steps, 0 among them."""
     ratio = time / dt
-    return abs(ratio - round(ratio)) <= _WHOLE * max(ratio, 1.0)
+    # Late steps would all count as whole without the bound, and halves be rounded to even ones.
+    return abs(ratio - round(ratio)) <= min(_WHOLE * max(ratio, 1.0), 0.25)
 
 
 def _absolute_step(time: float, dt: float) -> int:
