@@ -38,7 +38,8 @@ _AXES = {
 _OWN = ("FinalResult", "PathsResult", "MomentsResult")
 
 
-def _xarray() -> Any:
+def xarray_library() -> Any:
+    """xarray; ImportError with its extra where it is missing."""
     try:
         import xarray
     except ImportError:
@@ -177,7 +178,7 @@ def _facts(ensemble: Ensemble) -> dict[str, Any]:
 
 def to_xarray(ensemble: Ensemble) -> xarray.Dataset:
     """See :meth:`optsde.Ensemble.to_xarray`."""
-    library = _xarray()
+    library = xarray_library()
     sheet = _Sheet(ensemble, library)
     # The moments' names are the plainest and the ones that people look for.
     for observer in sorted(ensemble._observers, key=lambda o: not isinstance(o, Moments)):
@@ -202,20 +203,23 @@ def to_arviz(ensemble: Ensemble) -> Any:
     times = ensemble[observer.name].t
     values = {name: np.moveaxis(np.asarray(value), 0, 1) for name, value in paths.items()}
     whole = np.all([np.isfinite(value).all(axis=(1, 2)) for value in values.values()], axis=0)
+    chain = _kept_index(ensemble, ensemble[observer.name], len(whole))[whole]
+    coords = {"chain": chain, "draw": np.arange(len(times)), "t": ("draw", times)}
+    return arviz_chains({name: value[whole] for name, value in values.items()}, coords, _facts(ensemble))
+
+
+def arviz_chains(values: dict[str, Any], coords: dict[str, Any], facts: dict[str, Any]) -> Any:
+    """What this release of ArviZ takes for chains: arrays (chain, draw, parameter) by the names of variables."""
     try:
         with warnings.catch_warnings():
             # Of releases to come, said at the import of every release before 1.
             warnings.simplefilter("ignore", FutureWarning)
             import arviz
-        xarray = _xarray()
+        xarray = xarray_library()
     except ImportError:
         raise ImportError("to_arviz: arviz is not installed; pip install optsde[arviz]") from None
-    chain = _kept_index(ensemble, ensemble[observer.name], len(whole))[whole]
-    data = xarray.Dataset(
-        {name: (("chain", "draw", "parameter"), value[whole]) for name, value in values.items()},
-        {"chain": chain, "draw": np.arange(len(times)), "t": ("draw", times)},
-        _facts(ensemble),
-    )
+    posterior = {name: (("chain", "draw", "parameter"), value) for name, value in values.items()}
+    data = xarray.Dataset(posterior, coords, facts)
     if int(arviz.__version__.split(".")[0]) < 1:
         return arviz.InferenceData(posterior=data)
     return xarray.DataTree.from_dict({"posterior": data})

@@ -12,10 +12,12 @@ from optsde._recipe import Recipe
 from optsde._stored import LostDynamics, from_fields, to_fields, to_fields_or_lost
 from optsde.dynamics import Dynamics
 from optsde.ensemble import Ensemble
+from optsde.stationary.result import StationaryEnsemble
 
-_FORMAT = "optsde ensemble"
+# A stationary law's file is that of its ensemble, with the law beside.
+_FORMATS = {"optsde ensemble": Ensemble, "optsde stationary law": StationaryEnsemble}
 _VERSION = 1
-_EXPECTED = f"a file of {_FORMAT!r}, format version {_VERSION}"
+_EXPECTED = f"a file of {' or '.join(map(repr, _FORMATS))}, format version {_VERSION}"
 
 
 def _checked_path(path: Any) -> Path:
@@ -39,30 +41,33 @@ def _storable(dynamics: Dynamics) -> Dynamics:
     return LostDynamics(title, dynamics.dim, names, dynamics.time_per_step, reason)
 
 
-def save(ensemble: Ensemble, path: str | os.PathLike[str]) -> None:
-    """Writes an ensemble into one file; see :meth:`optsde.Ensemble.save`."""
+def save(result: Ensemble | StationaryEnsemble, path: str | os.PathLike[str]) -> None:
+    """Writes an ensemble or a stationary law into one file; see :meth:`optsde.Ensemble.save`."""
     place = _checked_path(path)
+    ensemble = result.ensemble if isinstance(result, StationaryEnsemble) else result
     recipe = ensemble._need_recipe("save", anything=True)
     kept = replace(recipe, dynamics=_storable(recipe.dynamics))
     packer = Packer(to_fields_or_lost)
     lost = kept.dynamics.reason if isinstance(kept.dynamics, LostDynamics) else None
     try:
         content = {"recipe": packer.pack(kept), "raw": packer.pack(ensemble._raw)}
+        if isinstance(result, StationaryEnsemble):
+            content["law"] = packer.pack(result._content())
     except Unstorable as error:
         raise ValueError(f"save: the ensemble holds {error}, which no file can hold") from None
     head = {
-        "format": _FORMAT,
+        "format": next(name for name, kind in _FORMATS.items() if isinstance(result, kind)),
         "format_version": _VERSION,
         "optsde": ensemble.version,
-        "about": repr(ensemble).splitlines(),
+        "about": repr(result).splitlines(),
         "not_stored": lost,
         "n_arrays": len(packer.arrays),
     }
     write_archive(place, head | content, packer.arrays)
 
 
-def load(path: str | os.PathLike[str]) -> Ensemble:
-    """Reads an ensemble that :meth:`optsde.Ensemble.save` wrote.
+def load(path: str | os.PathLike[str]) -> Ensemble | StationaryEnsemble:
+    """Reads what :meth:`optsde.Ensemble.save` or :meth:`optsde.StationaryEnsemble.save` wrote.
 
     Nothing in the file is executed: descriptions are made by the constructors of this package, which check them.
 
@@ -72,9 +77,10 @@ def load(path: str | os.PathLike[str]) -> Ensemble:
 
     Returns
     -------
-    Ensemble
-        With all that it had, ``replay`` and :func:`optsde.merge` among it, to the bit. Where the dynamics calls the
-        user's own functions, which no file can hold, results are all there, and ``replay`` says why it is not.
+    Ensemble or StationaryEnsemble
+        What was saved, with all that it had, ``replay`` and :func:`optsde.merge` among it, to the bit. Where the
+        dynamics calls the user's own functions, which no file can hold, results are all there, and ``replay`` says why
+        it is not.
 
     Raises
     ------
@@ -97,7 +103,7 @@ def load(path: str | os.PathLike[str]) -> Ensemble:
     place = _checked_path(path)
     document, arrays = read_archive(place, _EXPECTED)
     found = document.get("format"), document.get("format_version")
-    if found != (_FORMAT, _VERSION):
+    if found not in [(name, _VERSION) for name in _FORMATS]:
         writer = f", written by optsde {document['optsde']}" if "optsde" in document else ""
         raise ValueError(f"{place}: expected {_EXPECTED}, found {found[0]!r}, version {found[1]!r}{writer}")
     try:
@@ -106,6 +112,9 @@ def load(path: str | os.PathLike[str]) -> Ensemble:
         recipe, raw = (unpack(document[part], arrays.__getitem__, from_fields) for part in ("recipe", "raw"))
         if not isinstance(recipe, Recipe):
             raise ValueError(f"a recipe that is a {type(recipe).__name__}")
-        return Ensemble(recipe, raw)
+        ensemble = Ensemble(recipe, raw)
+        if found[0] == "optsde ensemble":
+            return ensemble
+        return StationaryEnsemble._from_content(unpack(document["law"], arrays.__getitem__, from_fields), ensemble)
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError) as error:
         raise ValueError(f"{place}: expected {_EXPECTED}, found one whose content is damaged: {error}") from error

@@ -38,7 +38,9 @@ def refuses(path, *words):
     with pytest.raises(ValueError) as caught:
         optsde.load(path)
     text = str(caught.value)
-    assert text.startswith(f"{path}: expected a file of 'optsde ensemble', format version 1, found"), text
+    assert text.startswith(
+        f"{path}: expected a file of 'optsde ensemble' or 'optsde stationary law', format version 1, found"
+    ), text
     assert all(word in text for word in words), text
 
 

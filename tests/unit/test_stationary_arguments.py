@@ -158,5 +158,5 @@ def test_plot():
     figure, ax = plt.subplots()
     st = optsde.stationary(WELL, rtol=0.2, rng=8)
     assert st.plot(ax) is ax
-    assert ax.get_xlabel() == "theta[0]"
+    assert ax.get_xlabel() == "θ₀"
     plt.close(figure)

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-import html
-from dataclasses import dataclass, field
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from optsde._arrays import FloatArray
+from optsde._arrays import FloatArray, integer
+from optsde._html import html_table
 from optsde._keys import Key
-from optsde._reports import axes, with_error
+from optsde._reports import with_error
+from optsde._stored import LostDynamics
 from optsde.ensemble import Ensemble
 from optsde.results import Result
 
 if TYPE_CHECKING:
     import matplotlib.axes
+    import xarray
+
+    from optsde.plot._sources import Pdf
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -93,8 +99,8 @@ class StationaryEnsemble(StationaryVariable):
     """The stationary law that :func:`optsde.stationary` found, or why it found none.
 
     It has the fields of :class:`StationaryVariable` for the parameters; ``state[name]`` has them for further variables.
-    All else that an :class:`optsde.Ensemble` has (``t``, ``histogram``, ``expectations``, ``replay``, …) is that of
-    ``ensemble``.
+    ``save``, ``to_xarray``, ``to_arviz`` and ``plot`` are of the law; all else that an :class:`optsde.Ensemble` has
+    (``t``, ``histogram``, ``expectations``, ``replay``, …) is that of ``ensemble``.
 
     Attributes
     ----------
@@ -126,6 +132,8 @@ class StationaryEnsemble(StationaryVariable):
     key : Key
     wall_time : float
         Seconds.
+    path_steps : int
+        Steps of all paths, those of half the step counted.
     ensemble : Ensemble
         The last run: with ``observe``, of the observers on ``samples``; else of the last part of the search.
     """
@@ -192,35 +200,150 @@ class StationaryEnsemble(StationaryVariable):
         return "\n".join([f"StationaryEnsemble of {self.title}", *lines])
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><th style='text-align:left'>{name}</th><td style='text-align:left'>{html.escape(text)}</td></tr>"
-            for name, text in self._ledger()
-        )
-        return f"<table><caption>StationaryEnsemble of {html.escape(self.title)}</caption>{rows}</table>"
+        return html_table(f"StationaryEnsemble of {self.title}", self._ledger())
 
-    def plot(self, ax: Any = None, *, coord: int = 0, bins: int = 60) -> matplotlib.axes.Axes:
-        """A histogram of ``samples``, as a density.
+    def _content(self) -> dict[str, Any]:
+        """All fields but the ensemble, as plain values and arrays."""
+        own = {name: getattr(self, name) for name in _FACTS}
+        variables = [{name: getattr(v, name) for name in _NUMBERS} for v in (self, *self.state.values())]
+        return {"facts": own, "variables": variables}
+
+    @classmethod
+    def _from_content(cls, content: dict[str, Any], ensemble: Ensemble) -> StationaryEnsemble:
+        """The law again; ValueError, TypeError or KeyError where it is not whole."""
+        theta, *further = (_checked(numbers) for numbers in content["variables"])
+        facts = content["facts"]
+        if list(facts) != list(_FACTS) or not isinstance(facts["key"], Key):
+            raise ValueError(f"facts {list(facts)}")
+        state = {numbers["name"]: StationaryVariable(**numbers) for numbers in further}
+        return cls(**theta, **facts, ensemble=ensemble, state=state)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes everything into one file, which :func:`optsde.load` reads: the law, ``ensemble`` and its recipe.
 
         Parameters
         ----------
-        ax : matplotlib.axes.Axes, optional
-            New ones by default.
-        coord : int
-            The coordinate.
-        bins : int
+        path : str or path
+            As in :meth:`optsde.Ensemble.save`.
 
-        Returns
-        -------
-        matplotlib.axes.Axes
+        Raises
+        ------
+        ValueError
+            Where this was unpickled without the description of its dynamics.
+        """
+        from optsde.saving import save
+
+        save(self, path)
+
+    def to_xarray(self) -> xarray.Dataset:
+        """The law as an ``xarray.Dataset``; what observers saw is in ``ensemble.to_xarray()``.
+
+        Variables have the names of the fields: ``mean``, ``var`` and ``cov`` with ``_stderr``, ``_bias`` and
+        ``_error``, ``rhat``, ``ess``, ``iact``, ``iact_steps``, ``square_iact``, ``samples (sample, parameter)`` and
+        ``final (path, parameter)``; those of a further variable of the state begin with its name, as ``v_mean``. The
+        coordinate ``sample_path`` says which path a draw is of. Attributes have status, reason, burn-in and the rest.
 
         Raises
         ------
         ImportError
-            Where matplotlib is missing.
+            Where xarray is not installed: ``pip install optsde[xarray]``.
         """
-        place = axes(ax)
-        place.hist(self.samples[:, coord], bins=bins, density=True, histtype="stepfilled", alpha=0.5, label=self.status)
-        place.set_xlabel(f"theta[{coord}]")
-        place.set_ylabel("density")
-        place.legend()
-        return place  # type: ignore[no-any-return]
+        from optsde.stationary._export import to_xarray
+
+        return to_xarray(self)
+
+    def to_arviz(self) -> Any:
+        """``samples`` as chains of ArviZ: a chain is a path, its draws are in the order of time.
+
+        Draws are what ``samples`` keeps, at least ``iact`` apart: many short chains, of which ArviZ's own R-hat and ESS
+        know less than :attr:`rhat` and :attr:`ess`, which come from the whole run. Chains of odd number started
+        dispersed, where any did.
+
+        Returns
+        -------
+        arviz.InferenceData, or xarray.DataTree with ArviZ 1 and later
+            With the group ``posterior``.
+
+        Raises
+        ------
+        ImportError
+            Where ArviZ is not installed: ``pip install optsde[arviz]``.
+        ValueError
+            Where there are no draws.
+        """
+        from optsde.stationary._export import to_arviz
+
+        return to_arviz(self)
+
+    def _theory(self, coord: int) -> Pdf | None:
+        """The known density of a coordinate, if there is one, and SciPy to work it out."""
+        from optsde.theory import stationary_density
+        from optsde.theory.density import ProductDensity
+
+        recipe = self.ensemble._recipe
+        if recipe is None or isinstance(recipe.dynamics, LostDynamics):
+            return None
+        try:
+            law = stationary_density(recipe.dynamics)
+            return law.marginal(coord) if isinstance(law, ProductDensity) else law
+        except (ImportError, ValueError):
+            return None
+
+    def plot(
+        self,
+        ax: matplotlib.axes.Axes | None = None,
+        *,
+        coord: int = 0,
+        bins: Any = None,
+        pdf: Pdf | Mapping[str, Pdf] | None = None,
+    ) -> matplotlib.axes.Axes:
+        """The density of ``samples``, and theory over it; see :func:`optsde.plot.density`.
+
+        Parameters
+        ----------
+        ax : matplotlib axes, optional
+            New ones by default.
+        coord : int
+            Which coordinate.
+        bins : int or sequence, optional
+            As in ``numpy.histogram``; chosen from the data by default.
+        pdf : callable or dict of callables, optional
+            Densities of the coordinate, by name. By default that of :func:`optsde.theory.stationary_density`, where it
+            knows one and SciPy is installed; ``{}`` for none.
+
+        Returns
+        -------
+        matplotlib axes
+
+        Raises
+        ------
+        ImportError
+            Where matplotlib is not installed: ``pip install optsde[plot]``.
+        ValueError
+            Where there are no samples, or no such coordinate.
+        """
+        from optsde.plot import density
+
+        place = integer("coord", coord, 0, len(self.mean) - 1)
+        drawn = self._theory(place) if pdf is None else pdf
+        return density(self.samples, drawn, coord=place, bins=bins, label=f"samples, {self.status}", ax=ax)
+
+
+_NUMBERS = tuple(f.name for f in fields(StationaryVariable))
+_FACTS = tuple(f.name for f in fields(StationaryEnsemble) if f.name not in (*_NUMBERS, "ensemble", "state"))
+
+
+def _checked(numbers: dict[str, Any]) -> dict[str, Any]:
+    """Fields of a variable from a file, with the shapes that they must have."""
+    if list(numbers) != list(_NUMBERS):
+        raise ValueError(f"a variable with fields {list(numbers)}")
+    d = len(numbers["mean"])
+    for name, value in numbers.items():
+        if name == "name":
+            continue
+        shape = (d, d) if name.startswith("cov") else (d,)
+        if name in ("samples", "final"):
+            shape = (len(value), d)
+        if value.shape != shape or value.dtype.kind != "f":
+            raise ValueError(f"{name} of shape {value.shape} and dtype {value.dtype}, not {shape}")
+    return numbers

@@ -123,6 +123,16 @@ class ProductDensity:
         """The density at points (..., d), to (...)."""
         return np.asarray(np.exp(self.logpdf(x)))
 
+    def marginal(self, coord: int) -> Density:
+        """The density of one coordinate."""
+        place = integer("coord", coord, 0, len(self.marginals) - 1)
+        for part, axis in zip(self.marginals, self.axes, strict=True):
+            if axis[place] == 1.0:
+                return part
+        # Axes are turned for normal laws alone.
+        mean, variance = self.mean[place], self.var[place]
+        return Density(Line(lambda x: (mean - x) / variance, np.ones_like, "marginal"), self._title)
+
     def __call__(self, x: ArrayLike) -> FloatArray:
         """The density at points (..., d), to (...)."""
         return self.pdf(x)
