@@ -31,8 +31,12 @@ _AXES = {
     ("QuantilesResult", "values"): ("time", "q", "parameter"),
     ("QuantilesResult", "stderr"): ("time", "q", "parameter"),
     ("AutocovarianceResult", "lags"): ("lag",),
+    ("AutocovarianceResult", "lag_steps"): ("lag",),
     ("AutocovarianceResult", "autocovariance"): ("lag", "parameter"),
+    ("AutocovarianceResult", "autocovariance_stderr"): ("lag", "parameter"),
     ("AutocovarianceResult", "autocorrelation"): ("lag", "parameter"),
+    ("AutocovarianceResult", "autocorrelation_stderr"): ("lag", "parameter"),
+    ("AutocovarianceResult", "iact"): ("parameter",),
 }
 # Fields that have the name of the ensemble's own field, without the observer's before it.
 _OWN = ("FinalResult", "PathsResult", "MomentsResult")

@@ -123,7 +123,7 @@ def test_a_quartic_well():
     )
     st = optsde.stationary(dynamics, rng=4)
     assert st.status == "converged"
-    assert st.method == "heun"
+    assert st.method == "leimkuhler_matthews"
     assert "one well only" in st.reason
     assert abs(st.var[0] - exact) <= 1.5 * st.var_error[0]
     assert st.var_error[0] <= 0.01 * st.var[0]
@@ -336,3 +336,26 @@ def test_samples_have_the_law():
     # Nearly independent: the mean's error is that of independent draws, within a factor.
     assert abs(x.mean()) < z_limit(1) * 1.2 / np.sqrt(len(x))
     assert abs(x.var() - 1.0) < z_limit(1) * 1.2 * np.sqrt(2.0 / len(x))
+
+
+# E x² of the quartic well x⁴/4 + x²/2 at T = 1, by quadrature (test_langevin.py), and of Heun's law at dt = 0.1.
+QUARTIC = optsde.Langevin(optsde.losses.Quartic(1.0, 1.0), 1.0)
+GIBBS, HEUN = 0.4679199170, 0.4513
+
+
+def test_the_method_for_gibbs_laws_leaves_the_smaller_error():
+    options = {"rtol": 0.02, "dt": 0.1, "n_paths": 4096, "rng": 31}
+    st = optsde.stationary(QUARTIC, **options)
+    assert st.method == "leimkuhler_matthews"
+    assert st.status == "converged"
+    assert_agrees(st.var, st.var_stderr, GIBBS, bias=1e-3, wrong=[HEUN])
+    other = optsde.stationary(QUARTIC, method="heun", **options)
+    assert_agrees(other.var - other.var_bias, other.var_stderr, GIBBS, bias=3e-3)
+    assert abs(st.var_bias[0]) < 0.2 * abs(other.var_bias[0])
+
+
+def test_what_observers_see_is_stationary_from_their_start_on():
+    st = optsde.stationary(QUARTIC, rtol=0.05, dt=0.1, rng=32, observe=optsde.Moments(at=129))
+    assert st.method == "leimkuhler_matthews"
+    seen = st["moments"]
+    assert_agrees(seen.var[:8, 0], seen.var_stderr[:8, 0], GIBBS, bias=1e-3)

@@ -94,6 +94,7 @@ def test_observers_see_an_ensemble_of_samples():
         WELL,
         rtol=0.1,
         rng=2,
+        method="heun",
         observe=[optsde.Histogram(8, (-2, 2), coords=0), optsde.Paths(at=3, name="p"), optsde.Loss()],
     )
     assert st.histogram.counts.shape == (1, 8)
@@ -104,6 +105,25 @@ def test_observers_see_an_ensemble_of_samples():
         st["q"]
     with pytest.raises(AttributeError, match="not observed"):
         _ = st.expectations
+
+
+def test_the_method_without_one():
+    def sgd(cov, loss=None):
+        return optsde.SGD(0.1).sde(optsde.Problem(loss or optsde.losses.Quartic(dim=2), optsde.noise.Gaussian(cov)))
+
+    affine = optsde.noise.AffineDiagonal(1.0, 1.0)
+    for dynamics, method in (
+        (WELL, "leimkuhler_matthews"),
+        (optsde.Langevin(optsde.losses.Quartic(dim=2), 0.5, [1.0, 2.0]), "leimkuhler_matthews"),
+        (sgd(1.0), "leimkuhler_matthews"),
+        (sgd([1.0, 2.0]), "heun"),
+        (sgd([[1.0, 0.5], [0.5, 1.0]]), "heun"),
+        (sgd(1.0, optsde.losses.Quadratic([1.0, 2.0])), "ornstein_uhlenbeck"),
+        (optsde.UnderdampedLangevin(optsde.losses.Quartic(), 0.5), "baoab"),
+        (optsde.SGD(0.1).sde(optsde.Problem(optsde.losses.Quadratic(1.0, dim=1), affine)), "euler_maruyama"),
+    ):
+        st = optsde.stationary(dynamics, rtol=0.5, n_paths=64, max_steps=2000, rng=1)
+        assert st.method == method, dynamics
 
 
 def test_starts_of_every_kind():

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from optsde import _core
 from optsde._arrays import FloatArray, positive_number
 from optsde.dynamics import Dynamics
 from optsde.methods import methods
@@ -112,14 +113,23 @@ def _chosen(dynamics: Dynamics, start: Any, dt: float) -> str:
         return simulate(dynamics, start, t0=begin(dynamics, dt) * dt, dt=dt, t1=(begin(dynamics, dt) + 1) * dt).method
 
 
+def _fits(method: str, dynamics: Dynamics) -> bool:
+    """Whether a method takes such an equation."""
+    try:
+        _core.check_method(method, dynamics._spec())
+    except ValueError:
+        return False
+    return True
+
+
 def begin(dynamics: Dynamics, dt: float) -> int:
     """The first step at which the equation has a meaning."""
     return math.ceil(dynamics._earliest / dt * (1.0 - 1e-9))
 
 
 def scheme(dynamics: Dynamics, start: Any, points: FloatArray, method: Any, dt: Any) -> Scheme:
-    """The user's method and step, or the best there is: exact steps, else of order 2 for constant noise, else the
-    method that ``simulate`` chooses.
+    """The user's method and step, or the best there is: exact steps, else a method of order 2 for constant noise, else
+    the one that ``simulate`` chooses.
     """
     if dynamics._discrete:
         for name, value in (("dt", dt), ("method", method)):
@@ -138,7 +148,7 @@ def scheme(dynamics: Dynamics, start: Any, points: FloatArray, method: Any, dt: 
     else:
         step = _default_step(dynamics, points)
     if method is None:
-        method = _chosen(dynamics, start, step)
+        method = "leimkuhler_matthews" if _fits("leimkuhler_matthews", dynamics) else _chosen(dynamics, start, step)
         order = table[method].stationary
         if kind.startswith("additive") and (order is None or order < 2.0):
             method = "heun"

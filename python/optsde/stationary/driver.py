@@ -22,7 +22,7 @@ from optsde.ensemble import Ensemble
 from optsde.errors import DivergenceWarning, Interrupted
 from optsde.initial import Initial, initial_state
 from optsde.noise import Minibatch
-from optsde.observers import Observer
+from optsde.observers import Final, Observer
 from optsde.observers._list import observer_list
 from optsde.optimizers._base import Model
 from optsde.schedules import Constant, Nesterov, Schedule
@@ -88,7 +88,8 @@ def stationary(
         eighth of the shortest time of the drift's linear part at the start, and smaller where its error is more than
         half of the tolerance. A step that is given stays.
     method : str, optional
-        By default exact steps for linear equations, for other constant noise a method of stationary order 2, else what
+        By default exact steps for linear equations, ``leimkuhler_matthews`` where it fits (a gradient and noise in
+        proportion to its mobility), for other constant noise another method of stationary order 2, else what
         :func:`optsde.simulate` chooses.
     max_steps : int, optional
         Most steps of a path (of dt; of an algorithm, optimizer steps), burn-in included. By default some seconds' work.
@@ -100,7 +101,8 @@ def stationary(
         Whether the leading error of the step is taken out of ``mean`` and ``cov``, with the runs of half the step
         (Talay and Tubaro 1990). ``_bias`` is then 0 and ``_error`` counts a tenth of what was taken out.
     observe : list of observers, optional
-        They see an ensemble of its own, 128 steps long, that starts from ``samples``.
+        They see an ensemble of its own, 128 steps long, that starts from ``samples``; with ``leimkuhler_matthews``, from
+        where these are after 128 steps more.
     threads : int, optional
         As in :func:`optsde.simulate`; it does not change the result.
     rng : int, SeedSequence, BitGenerator, Generator or the key of another run, optional
@@ -218,11 +220,17 @@ def _observed(
 ) -> Ensemble:
     """What the user's observers see of paths that start from rows."""
     start: Any = rows if len(rows) > 1 else rows["theta"]
-    span = plan.span(max(first, begin(dynamics, plan.dt)), _OBSERVED)
+    first = max(first, begin(dynamics, plan.dt))
+    options: dict[str, Any] = {"rng": key, "threads": threads, "progress": False}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         warnings.simplefilter("ignore", DivergenceWarning)
-        return simulate(dynamics, start, rng=key, threads=threads, observe=list(observers), progress=False, **span)
+        if plan.name == "leimkuhler_matthews":
+            # Its law is that of a state together with half of the next increment, which rows come without: to start
+            # from them shifts variances by a part of order dt, which is gone when the observers begin.
+            start = simulate(dynamics, start, observe=Final(), **options, **plan.span(first, _OBSERVED)).final
+            first += _OBSERVED
+        return simulate(dynamics, start, observe=list(observers), **options, **plan.span(first, _OBSERVED))
 
 
 class _Driver:
