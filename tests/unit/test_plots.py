@@ -8,7 +8,6 @@ import numpy as np
 import optsde
 import pytest
 from optsde import plot
-from optsde.results import Result
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
@@ -25,19 +24,10 @@ def normal(x):
     return np.exp(-x * x / 2) / np.sqrt(2 * np.pi)
 
 
-def later(name, **values):
-    """A result of an observer that is not here."""
-    kind = dataclasses.make_dataclass(name, list(values), bases=(Result,), frozen=True, eq=False)
-    return kind(t=np.linspace(0, 1, 3), step=np.arange(3), **values)
-
-
-QUANTILES = later("QuantilesResult", q=np.array([0.1, 0.5, 0.9]), values=np.zeros((3, 3, 2)) + np.c_[[-1, 0, 1]])
-AUTOCOVARIANCE = later(
-    "AutocovarianceResult",
-    lags=np.arange(5),
-    autocovariance=np.ones((5, 2)),
-    autocorrelation=0.5 ** np.arange(5)[:, None] * np.ones(2),
-)
+SEEN = optsde.simulate(
+    OU, [0.0, 0.0], n_paths=400, t1=2.0, dt=0.1, rng=1,
+    observe=[optsde.Quantiles([0.1, 0.5, 0.9], at=5), optsde.Autocovariance(8, average_from=0.5)],
+)  # fmt: skip
 PAIR = dataclasses.replace(
     ENS.histogram,
     edges=(np.linspace(0, 1, 5), np.linspace(0, 2, 5)),
@@ -56,10 +46,10 @@ DRAWN = {
     "a histogram of pairs": lambda ax: plot.density2d(PAIR, ax=ax),
     "trajectories": lambda ax: plot.trajectories(ENS, ax=ax),
     "trajectories of arrays": lambda ax: plot.trajectories((ENS["paths"].t, ENS.paths[:, :, 1]), lines=0, ax=ax),
-    "quantiles": lambda ax: plot.trajectories(QUANTILES, coord=1, ax=ax),
+    "quantiles": lambda ax: plot.trajectories(SEEN, coord=1, ax=ax),
     "autocorrelation of paths": lambda ax: plot.autocorrelation(ENS, lambda t: np.exp(-t), ax=ax),
     "autocorrelation of an array": lambda ax: plot.autocorrelation(ENS.paths[:, :, 0], max_lag=3, ax=ax),
-    "autocorrelation observed": lambda ax: plot.autocorrelation(AUTOCOVARIANCE, ax=ax),
+    "autocorrelation observed": lambda ax: plot.autocorrelation(SEEN, ax=ax),
     "order": lambda ax: plot.order([0.1, 0.2], {"a": [0.1, 0.2]}, {"a": [0.01, 0.1]}, ax=ax),
     "work": lambda ax: plot.work_precision(CURVES, ax=ax),
     "the default view": lambda ax: ENS.plot(ax, coord=1),
@@ -136,6 +126,21 @@ def test_autocorrelation_is_that_of_the_chains():
     np.testing.assert_allclose(values, 0.6**lags, atol=0.03)
     direct = chain[100:] - chain[100:].mean()
     assert values[2] == pytest.approx((direct[2:] * direct[:-2]).mean() / (direct**2).mean(), rel=1e-10)
+
+
+def test_observed_autocorrelations_and_fans_are_the_observers_own():
+    found = SEEN["autocovariance"]
+    ax = plot.autocorrelation(SEEN, coord=1)
+    lags, values = ax.lines[0].get_data()
+    assert lags.tolist() == found.lags.tolist()
+    assert values.tolist() == found.autocorrelation[:, 1].tolist()
+    top = found.autocorrelation[:, 1] + 2.0 * found.autocorrelation_stderr[:, 1]
+    assert ax.collections[0].get_paths()[0].vertices[:, 1].max() == pytest.approx(top.max())
+    assert ax.get_xlabel() == "lag, in time"
+    assert plot.autocorrelation(found).get_xlabel() == "lag, in time"
+    ax = plot.trajectories(SEEN)
+    assert ax.lines[0].get_ydata().tolist() == SEEN["quantiles"].values[:, 1, 0].tolist()
+    assert ax.lines[0].get_xdata().tolist() == SEEN["quantiles"].t.tolist()
 
 
 def test_corner():

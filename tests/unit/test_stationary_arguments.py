@@ -119,7 +119,7 @@ def test_the_method_without_one():
         (sgd([1.0, 2.0]), "heun"),
         (sgd([[1.0, 0.5], [0.5, 1.0]]), "heun"),
         (sgd(1.0, optsde.losses.Quadratic([1.0, 2.0])), "ornstein_uhlenbeck"),
-        (optsde.UnderdampedLangevin(optsde.losses.Quartic(), 0.5), "baoab"),
+        (optsde.UnderdampedLangevin(optsde.losses.Quartic(), 0.5, 1.0), "baoab"),
         (optsde.SGD(0.1).sde(optsde.Problem(optsde.losses.Quadratic(1.0, dim=1), affine)), "euler_maruyama"),
     ):
         st = optsde.stationary(dynamics, rtol=0.5, n_paths=64, max_steps=2000, rng=1)

@@ -147,7 +147,7 @@ def autocorrelation(
     label: str = "simulation",
     ax: matplotlib.axes.Axes | None = None,
 ) -> matplotlib.axes.Axes:
-    """The autocorrelation of one coordinate over the lag.
+    """The autocorrelation of one coordinate over the lag; where it was observed, with a band of two standard errors.
 
     Parameters
     ----------
@@ -178,9 +178,9 @@ def autocorrelation(
     """
     found = result_of(source, "AutocovarianceResult")
     if found is not None:
-        lags = np.asarray(found.lags, dtype=np.float64)
-        values = found.autocorrelation[:, integer("coord", coord, 0, found.autocorrelation.shape[1] - 1)]
-        text = "lag"
+        column = integer("coord", coord, 0, found.autocorrelation.shape[1] - 1)
+        lags, text = np.asarray(found.lags, dtype=np.float64), "lag, in time"
+        values, spread = found.autocorrelation[:, column], 2.0 * found.autocorrelation_stderr[:, column]
     else:
         t, paths, text = _evenly_spaced(source)
         one = _column(paths, coord)
@@ -188,8 +188,11 @@ def autocorrelation(
             raise ValueError(f"source: expected at least two times and one finite path, got shape {one.shape}")
         most = max(1, len(one) // 3) if max_lag is None else integer("max_lag", max_lag, 1, len(one) - 1)
         lags, values = (t - t[0])[: most + 1], _measured(one, most)
+        spread = None
     ax = axes(ax)
-    ax.plot(lags, values, ".-" if len(lags) <= _FEW else "-", label=label)
+    (line,) = ax.plot(lags, values, ".-" if len(lags) <= _FEW else "-", label=label)
+    if spread is not None:
+        ax.fill_between(lags, values - spread, values + spread, color=line.get_color(), alpha=0.3, linewidth=0.0)
     if theory is not None:
         grid = np.linspace(lags[0], lags[-1], 400)
         ax.plot(grid, np.asarray(theory(grid)), "k--", label="theory")
