@@ -536,3 +536,18 @@ def test_scipy_is_imported_late_and_its_absence_is_explained():
         "    raise SystemExit('no error')\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_marginals_of_products():
+    turned = optsde.theory.stationary_density(optsde.OrnsteinUhlenbeck([[1.0, 0.3], [0.1, 2.0]], [0.5, -1.0], 1.0))
+    wells = optsde.theory.gibbs_density(optsde.losses.DoubleWell(dim=2), [0.2, 0.5])
+    x = np.linspace(-6.0, 6.0, 401)
+    grid = np.stack(np.meshgrid(x, x, indexing="ij"), axis=-1)
+    for law in (turned, wells):
+        joint = law(grid)
+        for coord in range(2):
+            alone = law.marginal(coord)
+            np.testing.assert_allclose([alone.mean, alone.var], [law.mean[coord], law.var[coord]], atol=1e-9)
+            np.testing.assert_allclose(alone(x), np.trapezoid(joint, x, axis=1 - coord), atol=1e-5)
+    with pytest.raises(ValueError, match="coord"):
+        turned.marginal(2)

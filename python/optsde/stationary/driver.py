@@ -101,8 +101,8 @@ def stationary(
         Whether the leading error of the step is taken out of ``mean`` and ``cov``, with the runs of half the step
         (Talay and Tubaro 1990). ``_bias`` is then 0 and ``_error`` counts a tenth of what was taken out.
     observe : list of observers, optional
-        They see an ensemble of its own, 128 steps long, that starts from ``samples``; with ``leimkuhler_matthews``, from
-        where these are after 128 steps more.
+        They see an ensemble of its own, 128 steps long, that starts from ``samples``; with ``leimkuhler_matthews``,
+        from where these are after 128 steps more.
     threads : int, optional
         As in :func:`optsde.simulate`; it does not change the result.
     rng : int, SeedSequence, BitGenerator, Generator or the key of another run, optional
