@@ -207,6 +207,7 @@ def test_default_views():
         (lambda: plot.trajectories(ENS, quantiles=[0.0, 1.0]), "quantiles: expected numbers between 0 and 1"),
         (lambda: plot.trajectories(([0, 1], np.zeros((3, 2)))), "source: expected"),
         (lambda: plot.autocorrelation(([0, 1, 3], np.ones((3, 2)))), "evenly spaced"),
+        (lambda: plot.autocorrelation(optsde.stationary(OU, rtol=0.2, rng=1)), "source: neither paths"),
         (lambda: plot.order([0.1, 0.2]), "errors: expected"),
         (lambda: plot.order([0.1, 0.2], [1.0]), r"errors: expected shape \(2,\)"),
         (lambda: plot.work_precision({"a": ([1], [1], [1], [1])}), "curves: expected"),
@@ -216,6 +217,12 @@ def test_bad_arguments_make_no_figure(call, message):
     with pytest.raises(ValueError, match=message):
         call()
     assert plt.get_fignums() == [] or "pdf" in message
+
+
+@pytest.mark.parametrize("draw", [plot.density, plot.autocorrelation])
+def test_a_source_that_is_no_numbers(draw):
+    with pytest.raises(TypeError, match="source: expected real numbers, got str"):
+        draw("theta")
 
 
 def test_nothing_is_imported_before_it_is_drawn():

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from optsde._arrays import FloatArray, integer
+from optsde._arrays import FloatArray, integer, real_numbers
 from optsde.observers import Final, Histogram, Observer, Paths
 
 Pdf = Callable[[Any], Any]
@@ -52,7 +52,7 @@ def samples(source: Any, at: int) -> FloatArray:
         values = getattr(source, "values", source)
     if getattr(values, "ndim", 0) == 3:
         values = values[_place(at, values.shape[0])]
-    array = np.asarray(values, dtype=np.float64)
+    array = np.asarray(real_numbers("source", values), dtype=np.float64)
     if array.ndim == 1:
         array = array[:, None]
     if array.ndim != 2 or len(array) == 0:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from optsde._arrays import FloatArray, integer, real_array
+from optsde._arrays import FloatArray, integer, real_array, real_numbers
 from optsde._reports import axes
 from optsde.plot._sources import clock, is_ensemble, result_of
 from optsde.plot.densities import next_color, parameter
@@ -210,9 +210,9 @@ def _evenly_spaced(source: Any) -> tuple[FloatArray, Any, str]:
         if len(steps) and not np.allclose(steps, steps[0], rtol=1e-6):
             raise ValueError("source: an autocorrelation needs evenly spaced times; take Paths(at=n_steps + 1)")
         return *paths, "lag, in time"
-    if is_ensemble(source):
+    if is_ensemble(source) or hasattr(source, "samples"):
         raise ValueError("source: neither paths nor autocovariances; observe optsde.Paths(at=...)")
-    array = np.asarray(source, dtype=np.float64)
+    array = np.asarray(real_numbers("source", source), dtype=np.float64)
     if not 1 <= array.ndim <= 3:
         raise ValueError(f"source: expected chains (T,), (T, k) or (T, k, d), got shape {array.shape}")
     while array.ndim < 3:
