@@ -9,6 +9,8 @@ import pytest
 Q = optsde.losses.Quadratic([1.0, 2.0])
 G = optsde.noise.Gaussian(1.0)
 P = optsde.Problem(Q, G)
+# Σ H + H Σ has a negative eigenvalue: noise along (1, 1), curvature along one axis.
+TILTED = optsde.Problem(optsde.losses.Quadratic([0.0, 4.0]), optsde.noise.Gaussian([[1.0, 1.0], [1.0, 1.0]]))
 
 
 FLOW = optsde.SGD(0.1).flow(optsde.Problem(optsde.losses.DoubleWell(), G))
@@ -143,6 +145,7 @@ BAD = [
     (lambda: optsde.merge(optsde.simulate(FLOW, 0.0, steps=1)), TypeError, "ensembles: expected a list .* Ensemble"),
     (lambda: optsde.Expectation(3, "x"), TypeError, "function: expected a function"),
     (lambda: optsde.Expectation(f, 3), TypeError, "name: expected a str"),
+    (lambda: optsde.SAM(0.1, 0.5, variant="usam").sde(TILTED), ValueError, "rho: the noise .* got eigenvalue -"),
 ]
 
 

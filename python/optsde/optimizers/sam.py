@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from optsde._arrays import as_vector, frozen, nonnegative_number, positive_number
+from optsde._arrays import as_vector, covariance, frozen, nonnegative_number, positive_number
 from optsde.losses import Quadratic
 from optsde.noise import Gaussian, Zero
 from optsde.optimizers._base import Model, Optimizer, Order
@@ -81,8 +81,8 @@ class SAM(Optimizer):
         Raises
         ------
         ValueError
-            For SAM and DNSAM, whose published equations could not be checked, and for other problems, whose noise
-            term needs a matrix root at every point.
+            For SAM and DNSAM, whose published equations could not be checked; for other problems, whose noise term
+            needs a matrix root at every point; and for a rho so large that the noise has a negative variance.
         """
         self._check_problem(problem)
         if self.variant != "usam":
@@ -93,6 +93,8 @@ class SAM(Optimizer):
             raise ValueError("problem: USAM's equation is available for quadratic losses with constant Gaussian noise")
         if not isinstance(self.lr, float):
             raise ValueError("lr: USAM's equation is available for one constant learning rate")
+        if isinstance(problem.noise, Gaussian):
+            covariance("rho: the noise Σ + ρ (Σ H + H Σ) of USAM's equation", self._noise_cov(problem))
         return super().sde(problem, order, regime)
 
     def flow(self, problem: Problem, order: int = 1) -> Model:
