@@ -170,7 +170,8 @@ def initial_state(
         return start, (), count
     unknown = [name for name in theta0 if name not in names]
     if unknown or "theta" not in theta0:
-        raise ValueError(f"theta0: expected a dict with theta and any of {names[1:]}, got {list(theta0)}")
+        further = f" and any of {names[1:]}" if names[1:] else " alone"
+        raise ValueError(f"theta0: expected a dict with theta{further}, got {list(theta0)}")
     # A variable with a row for each path fixes their number for all.
     counts = {len(value) for value in theta0.values() if np.ndim(value) == 2} - {n_paths}
     if n_paths is None and len(counts) == 1:

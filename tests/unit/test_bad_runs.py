@@ -38,7 +38,7 @@ BAD = [
     ((SDE, np.zeros((1, 3, 2))), {"steps": 1}, ValueError, "theta0: expected"),
     ((SDE, ["a", "b"]), {"steps": 1}, TypeError, "theta0: expected real numbers"),
     ((SDE, None), {"steps": 1}, TypeError, "theta0: expected real numbers"),
-    ((SDE, {"theta": X, "v": X}), {"steps": 1}, ValueError, "theta0: expected a dict with theta"),
+    ((SDE, {"theta": X, "v": X}), {"steps": 1}, ValueError, "theta0: expected a dict with theta alone, got"),
     ((SDE, [1e300, 0.0]), SINGLE, ValueError, "theta0: .* too large for dtype float32"),
     ((SDE, optsde.initial.Gaussian([0.0], 1.0)), {"steps": 1}, ValueError, "theta0: dimensions do not agree"),
     ((SDE, np.zeros((3, 2))), {"steps": 1, "n_paths": 4}, ValueError, "n_paths: theta0 has 3 rows"),

@@ -487,6 +487,7 @@ REFUSED = [
     (lambda: theory.stationary_cov(optsde.SGD(optsde.schedules.Cosine(0.1, 100)).sde(P1)), "constant learning rate"),
     (lambda: theory.stationary_cov(optsde.SGD(0.1, optsde.schedules.Nesterov()).sde(P1)), "dies out"),
     (lambda: theory.transient_moments(optsde.SGD(0.1).discrete(P1), 1.0, 0.25), "expected 0.2 or 0.3"),
+    (lambda: theory.transient_moments(optsde.SGD(0.1).discrete(P1), 1.0, []), r"t: expected times .* got \[\]"),
     (lambda: theory.transient_moments(optsde.SGD(0.1).discrete(P1), 1.0, -0.1), "at least 0"),
     (lambda: theory.transient_moments(optsde.SGD(0.1).discrete(P1), [[1.0], [2.0]], 0.1), "2 rows"),
     (lambda: theory.iact(optsde.SGD(0.1).discrete(GROWING), power=2), "not Gaussian"),

@@ -70,7 +70,7 @@ def transient_moments(dynamics: Dynamics, theta0: Any, t: ArrayLike) -> Transien
             f"transient_moments: before the second moment has settled the equation depends on time; got {dynamics!r}"
         )
     times = real_array("t", t)
-    if times.ndim > 1 or (times < 0.0).any():
+    if times.ndim > 1 or times.size == 0 or (times < 0.0).any():
         raise ValueError(f"t: expected times of at least 0, a number or shape (T,), got {times.tolist()}")
     mean0, cov0 = _start(theta0, dynamics)
     advance = _Additive(affine) if affine.noise.constant else _Multiplicative(affine)
