@@ -143,6 +143,13 @@ def test_observed_autocorrelations_and_fans_are_the_observers_own():
     assert ax.lines[0].get_xdata().tolist() == SEEN["quantiles"].t.tolist()
 
 
+def test_what_a_stationary_law_observed():
+    law = optsde.stationary(OU, rtol=0.2, rng=1, observe=[optsde.Autocovariance(4), optsde.Quantiles([0.5], at=3)])
+    seen = plot.autocorrelation(law).lines[0].get_ydata()
+    assert seen.tolist() == law["autocovariance"].autocorrelation[:, 0].tolist()
+    assert plot.trajectories(law).lines[0].get_xdata().tolist() == law["quantiles"].t.tolist()
+
+
 def test_corner():
     figure = plt.figure()
     grid = plot.corner(ENS, cov=np.eye(2), labels=["a", "b"], fig=figure)
@@ -207,7 +214,6 @@ def test_default_views():
         (lambda: plot.trajectories(ENS, quantiles=[0.0, 1.0]), "quantiles: expected numbers between 0 and 1"),
         (lambda: plot.trajectories(([0, 1], np.zeros((3, 2)))), "source: expected"),
         (lambda: plot.autocorrelation(([0, 1, 3], np.ones((3, 2)))), "evenly spaced"),
-        (lambda: plot.autocorrelation(optsde.stationary(OU, rtol=0.2, rng=1)), "source: neither paths"),
         (lambda: plot.order([0.1, 0.2]), "errors: expected"),
         (lambda: plot.order([0.1, 0.2], [1.0]), r"errors: expected shape \(2,\)"),
         (lambda: plot.work_precision({"a": ([1], [1], [1], [1])}), "curves: expected"),

@@ -19,6 +19,11 @@ def is_ensemble(source: Any) -> bool:
     return hasattr(source, "_observers") and hasattr(source, "_results")
 
 
+def observed(source: Any) -> Any:
+    """The ensemble behind a stationary law, which has what was observed; of anything else, itself."""
+    return getattr(source, "ensemble", source)
+
+
 def result_of(source: Any, name: str) -> Any:
     """The first result of an ensemble whose class has this name, or the source itself where it is one; else None."""
     if type(source).__name__ == name:

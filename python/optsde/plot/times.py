@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from optsde._arrays import FloatArray, integer, real_array, real_numbers
 from optsde._reports import axes
-from optsde.plot._sources import clock, is_ensemble, result_of
+from optsde.plot._sources import clock, is_ensemble, observed, result_of
 from optsde.plot.densities import next_color, parameter
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def trajectories(
     >>> optsde.plot.trajectories(ens).get_xlabel()
     'time t'
     """
-    count = integer("lines", lines, 0)
+    count, source = integer("lines", lines, 0), observed(source)
     paths, sketch = _paths_of(source), result_of(source, "QuantilesResult")
     if paths is None and sketch is None:
         raise ValueError("source: no paths and no quantiles; observe optsde.Paths(at=...) or optsde.Quantiles(...)")
@@ -152,8 +152,8 @@ def autocorrelation(
     Parameters
     ----------
     source : Ensemble, AutocovarianceResult, PathsResult, or array_like of shape (T,), (T, k) or (T, k, d)
-        Of an ensemble, its ``Autocovariance``, else its ``Paths``, which must be at evenly spaced times: of all paths,
-        about their common mean. Lags of an array are in its rows.
+        Of an ensemble or a stationary law, its ``Autocovariance``, else its ``Paths``, which must be at evenly spaced
+        times: of all paths, about their common mean. Lags of an array are in its rows.
     theory : callable, optional
         The autocorrelation at lags (m,), in the unit of the axis.
     coord : int
@@ -176,6 +176,7 @@ def autocorrelation(
     ValueError
         Where nothing of the kind was observed, or times are not evenly spaced.
     """
+    source = observed(source)
     found = result_of(source, "AutocovarianceResult")
     if found is not None:
         column = integer("coord", coord, 0, found.autocorrelation.shape[1] - 1)
@@ -210,7 +211,7 @@ def _evenly_spaced(source: Any) -> tuple[FloatArray, Any, str]:
         if len(steps) and not np.allclose(steps, steps[0], rtol=1e-6):
             raise ValueError("source: an autocorrelation needs evenly spaced times; take Paths(at=n_steps + 1)")
         return *paths, "lag, in time"
-    if is_ensemble(source) or hasattr(source, "samples"):
+    if is_ensemble(source):
         raise ValueError("source: neither paths nor autocovariances; observe optsde.Paths(at=...)")
     array = np.asarray(real_numbers("source", source), dtype=np.float64)
     if not 1 <= array.ndim <= 3:
