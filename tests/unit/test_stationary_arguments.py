@@ -180,3 +180,11 @@ def test_plot():
     assert st.plot(ax) is ax
     assert ax.get_xlabel() == "θ₀"
     plt.close(figure)
+
+
+def test_a_law_without_fourth_moments_is_not_called_known():
+    noise = optsde.noise.StudentT(3.0, 1.0)
+    problem = optsde.Problem(optsde.losses.Quadratic(1.0, dim=1), noise)
+    found = optsde.stationary(optsde.SGD(0.1).discrete(problem), rtol=0.05, rng=1)
+    assert found.status != "converged"
+    assert "fourth moment" in found.reason or "tail" in found.reason

@@ -21,7 +21,7 @@ from optsde.dynamics import Dynamics
 from optsde.ensemble import Ensemble
 from optsde.errors import DivergenceWarning, Interrupted
 from optsde.initial import Initial, initial_state
-from optsde.noise import Minibatch
+from optsde.noise import Minibatch, StudentT
 from optsde.observers import Final, Observer
 from optsde.observers._list import observer_list
 from optsde.optimizers._base import Model
@@ -46,6 +46,8 @@ _RESTARTS = 4
 _MOST_SAMPLES = 1 << 14
 # Steps that the observers look at.
 _OBSERVED = 128
+# Student's law has moments below its degrees of freedom.
+_DF_WITH_FOURTH_MOMENTS = 4.0
 # What runs where no variance can exist, to have samples at all.
 _STEPS_WITHOUT_VARIANCE = 4096
 
@@ -269,7 +271,7 @@ class _Driver:
         try:
             verdict = self._run()
             finished = True
-            return self._result(without or verdict, complete=True)
+            return self._result(without or self._with_fourth_moments(verdict), complete=True)
         except KeyboardInterrupt as stop:
             partial: Any = getattr(stop, "partial", None)
             if self.search is not None and self.search.seen is not None:
@@ -285,6 +287,20 @@ class _Driver:
             return None
         return Verdict(
             "not_stationary", "the noise has no variance, so the law has none: mean_error and cov_error mean nothing"
+        )
+
+    def _with_fourth_moments(self, verdict: Verdict) -> Verdict:
+        """The verdict; of a law without fourth moments, whose variances scatter without a variance, none is sure."""
+        dynamics = self.dynamics
+        if verdict.status != "converged" or not isinstance(dynamics, Model) or not dynamics._discrete:
+            return verdict
+        noise = dynamics.problem.noise
+        if not isinstance(noise, StudentT) or noise.df > _DF_WITH_FOURTH_MOMENTS:
+            return verdict
+        return Verdict(
+            "budget",
+            f"noise of {noise.df:g} degrees of freedom has no fourth moment, so cov_error is too small by a factor that "
+            f"no run can tell; the mean and its error stand",
         )
 
     def _chains(self) -> Chains:
