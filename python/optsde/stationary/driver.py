@@ -299,8 +299,8 @@ class _Driver:
             return verdict
         return Verdict(
             "budget",
-            f"noise of {noise.df:g} degrees of freedom has no fourth moment, so cov_error is too small by a factor that "
-            f"no run can tell; the mean and its error stand",
+            f"noise of {noise.df:g} degrees of freedom has no fourth moment, so cov_error is too small by a factor "
+            f"that no run can tell; the mean and its error stand",
         )
 
     def _chains(self) -> Chains:
