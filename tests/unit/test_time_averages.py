@@ -154,9 +154,15 @@ def test_one_path_has_no_error():
         (lambda: optsde.Autocovariance([[1]]), "lags: expected an integer or a 1-D array"),
         (lambda: optsde.Autocovariance(101), "lags: expected at most 100 steps"),
         (lambda: optsde.Autocovariance(60, average_from=5.0), "lags: expected at most 50 steps"),
+        (lambda: optsde.Autocovariance([0.0, 1e300]), r"lags: expected at most t1 - t0 = 10, got 1e\+300"),
         (lambda: optsde.Autocovariance([0.2, 0.21]), "lags: two of the times"),
     ],
 )
 def test_bad_arguments(observer, message):
     with pytest.raises(ValueError, match=message):
         optsde.simulate(OU, START, n_paths=10, t1=10.0, dt=0.1, observe=observer())
+
+
+def test_many_lags_are_asked_for_before_they_are_listed():
+    with pytest.raises(MemoryError, match=r"the results need .* bytes \(autocovariance"):
+        optsde.simulate(OU, START, t1=10.0, dt=0.1, observe=optsde.Autocovariance(1 << 31))

@@ -72,15 +72,20 @@ class Autocovariance(Observer):
             return np.arange(self.lags + 1, dtype=np.int64)
         if self.lags.dtype.kind == "i":
             return self.lags.astype(np.int64)
-        steps = np.rint(self.lags / (grid.t1 - grid.t0) * grid.n_steps).astype(np.int64)
+        lengths = self.lags / (grid.t1 - grid.t0) * grid.n_steps
+        if lengths[-1] > grid.n_steps + 0.5:
+            raise ValueError(f"lags: expected at most t1 - t0 = {grid.t1 - grid.t0:.12g}, got {self.lags[-1]:.12g}")
+        steps = np.rint(lengths).astype(np.int64)
         if (np.diff(steps) == 0).any():
             raise ValueError(f"lags: two of the times fall on the same number of steps of dt = {grid.dt:g}")
         return steps
 
     def _bytes(self, recipe: Recipe, copies: int) -> int:
-        lags = self._lag_steps(recipe.grid)
-        with_zero = len(lags) + 1
-        ring = (int(lags[-1]) + 1 + 6 * with_zero) * _LANES * recipe.threads
+        # Of a number the lags are not listed yet: the list may be what cannot be had.
+        whole = isinstance(self.lags, int)
+        last = self.lags if whole else int(self._lag_steps(recipe.grid)[-1])
+        with_zero = 1 + (last + 1 if whole else len(self.lags))
+        ring = (last + 1 + 6 * with_zero) * _LANES * recipe.threads
         return 8 * recipe.dim * (ring + copies * 20 * with_zero)
 
     def _plan(self, recipe: Recipe) -> dict[str, Any]:
