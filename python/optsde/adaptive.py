@@ -14,6 +14,7 @@ from optsde._description import Description
 from optsde._grid import TimeGrid, run_span, time_grid, whole
 from optsde._keys import Key
 from optsde.dynamics import Dynamics
+from optsde.errors import Interrupted
 from optsde.initial import Points
 from optsde.methods import methods
 from optsde.observers import Final, Paths
@@ -110,6 +111,11 @@ class Adaptive(Description):
             raise ValueError(f"dt: Adaptive goes with method {able} only, got method {recipe.method!r}")
         if recipe.increments in ("two_point", "three_point"):
             raise ValueError(f"increments: {recipe.increments!r} has no finer Wiener path, which Adaptive needs")
+        # Before the pilot runs: what observers refuse whatever the steps, equal ones among it.
+        base = recipe.grid
+        uneven = replace(recipe, grid=TimeGrid(base.t0, base.t1, base.dt, base.n_steps, base.cells, ((0, 0, 1),)))
+        for observer in recipe.observers:
+            observer._plan(uneven)
 
     def _grid(self, recipe: Recipe, wiener_dt: Any) -> TimeGrid:
         """The grid that the pilot of this run chooses."""
@@ -131,7 +137,10 @@ class Adaptive(Description):
             last = first + _RANGE
         if last > _LEVELS:
             raise ValueError(f"min_dt: more than 2^{_LEVELS} steps of t1 - t0 = {span:g}")
-        levels = _Pilot(self, recipe, first, last).levels()
+        try:
+            levels = _Pilot(self, recipe, first, last).levels()
+        except KeyboardInterrupt:
+            raise Interrupted("interrupted in the pilot that chooses the steps: no path was begun") from None
         cell_level = last if wiener_dt is not None else max(levels)
         mesh: list[tuple[int, int, int]] = []
         step = cell = 0
@@ -203,7 +212,7 @@ class _Pilot:
     def _start(self) -> NDArray[Any]:
         h = math.ldexp(self.span, -self.last)
         recipe = replace(self.recipe, grid=TimeGrid(self.t0, self.t0 + h, h, 1, 1), observers=(Paths(at=2),))
-        start: NDArray[Any] = recipe.run(None)["observers"][0]["values"][0]
+        start: NDArray[Any] = _values(recipe)[0]
         return start
 
     def _error(self, state: NDArray[Any], place: int, level: int) -> tuple[float, NDArray[Any]]:
@@ -221,7 +230,7 @@ class _Pilot:
             given=tuple((name, Points(part)) for name, part in parts.items() if name != "theta"),
         )
         once, twice = (
-            replace(at, grid=grid).run(None)["observers"][0]["values"]
+            _values(replace(at, grid=grid))
             for grid in (TimeGrid(t, t + 2.0 * h, 2.0 * h, 1, 2), TimeGrid(t, t + 2.0 * h, h, 2, 1))
         )
         with np.errstate(all="ignore"):
@@ -229,6 +238,15 @@ class _Pilot:
             errors: FloatArray = np.sqrt(np.mean(np.square(scaled, dtype=np.float64), axis=1))
         errors = np.where(np.isfinite(errors), errors, np.inf)
         return float(np.quantile(errors, self.rule.quantile, method="higher")), twice
+
+
+def _values(recipe: Recipe) -> NDArray[Any]:
+    """What the one observer of a run has seen."""
+    raw = recipe.run(None)
+    if not raw["complete"]:
+        raise KeyboardInterrupt
+    values: NDArray[Any] = raw["observers"][0]["values"]
+    return values
 
 
 def _rows(points: Points) -> Points:

@@ -16,6 +16,7 @@ from optsde._html import html_table
 from optsde._keys import Key
 from optsde._recipe import Recipe
 from optsde._stored import LostDynamics
+from optsde.errors import Interrupted
 from optsde.results import (
     FinalResult,
     HistogramResult,
@@ -277,13 +278,18 @@ class Ensemble(_Fields):
         ------
         ValueError
             Where there is no such path.
+        Interrupted
+            On Ctrl-C.
         """
         recipe = self._need_recipe("replay")
         index = integer("path", path, 0, recipe.n_paths - 1)
         times = observing.Paths(at=recipe.grid.n_steps + 1 if at is None else at)
         alone = replace(recipe, path_range=(index, index + 1), observers=(observing.Final(), times), threads=1)
         alone.check()
-        return Ensemble(alone, alone.run(None))
+        again = Ensemble(alone, alone.run(None))
+        if not again.complete:
+            raise Interrupted(f"interrupted; path {index} was not finished", again)
+        return again
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes everything into one file, which :func:`optsde.load` reads: results and the recipe that made them.

@@ -97,6 +97,31 @@ def test_interrupt_from_progress():
         optsde.merge([partial])
 
 
+def stopping(call):
+    """An equation whose drift is interrupted at one of its calls."""
+    calls = iter(range(10**9))
+
+    def drift(t, x):
+        if next(calls) == call:
+            raise KeyboardInterrupt
+        return -x
+
+    return optsde.SDE(drift, lambda t, x: np.ones(x.shape), dim=1, noise="diagonal")
+
+
+@pytest.mark.parametrize("call", [4, 11, 12])
+def test_interrupt_in_the_pilot_of_a_grid(call):
+    with pytest.raises(optsde.Interrupted, match="in the pilot"):
+        optsde.simulate(stopping(call), 1.0, t1=1.0, dt=optsde.Adaptive(0.01, 0.01), rng=1)
+
+
+def test_interrupt_in_a_replay():
+    ens = optsde.simulate(stopping(105), 1.0, t1=1.0, dt=0.1, rng=1)
+    with pytest.raises(optsde.Interrupted, match="path 0 was not finished"):
+        for _ in range(100):
+            ens.replay(0)
+
+
 def test_other_signals_are_handled_during_a_run():
     """A handler of the user's runs while the run goes on."""
     seen = []
