@@ -112,7 +112,7 @@ def test_observers_that_do_not_fit_are_refused_before_the_pilot():
 
     equation = optsde.SDE(drift, lambda t, x: np.ones(x.shape), dim=1, noise="diagonal")
     for observer in (optsde.FirstPassage(optsde.regions.Above(2.0)), optsde.Histogram(4, (0.0, 1.0), coords=3)):
-        with pytest.raises(ValueError, match="steps of equal length|coords"):
+        with pytest.raises(ValueError, match=r"steps of equal length|coords"):
             optsde.simulate(equation, 1.0, t1=1.0, dt=RULE, observe=observer)
 
 
