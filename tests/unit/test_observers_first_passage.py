@@ -308,3 +308,16 @@ def test_bad_arguments(call, error, message):
 def test_memory_is_asked_for_first():
     with pytest.raises(MemoryError, match=r"observe: the results need .*first_passage"):
         run(optsde.FirstPassage(regions.Above(0.0)), n_paths=10**12)
+
+
+@pytest.mark.parametrize("noise", [lambda t, x: 0.5 * np.sqrt(1.0 + x**2), lambda t, x: np.sqrt(4.0 - x)])
+def test_diverged_paths_are_no_arrivals_where_the_noise_varies(noise):
+    """The variance at a state that is no number is none, which must not pass for the mark of an arrival."""
+    equation = optsde.SDE(lambda t, x: np.abs(x) ** 3, noise, dim=1, noise="diagonal")
+    options = {"start": [1.0], "on_divergence": "keep"}
+    with np.errstate(all="ignore"):
+        bridged, looked = (
+            run(optsde.FirstPassage(regions.Below(-50.0), bridge=bridge), dynamics=equation, **options)
+            for bridge in (True, False)
+        )
+    assert bridged.n_diverged == looked.n_diverged > 150

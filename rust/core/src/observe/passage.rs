@@ -208,7 +208,8 @@ impl<T: Real> Recorder<T> for PassageRecorder<'_, T> {
         }
         for (near, variance) in self.near[..n].iter_mut().zip(variances) {
             if !near.is_nan() {
-                *near = REACH * *variance;
+                // No number at a state that is none: that path has not arrived.
+                *near = (REACH * *variance).max(0.0);
             }
         }
         Ok(())
