@@ -12,6 +12,7 @@ import numpy as np
 from optsde import _core
 from optsde._stored import LostFunction
 from optsde.ensemble import Ensemble
+from optsde.observers import Paths
 from optsde.observers.quantiles import merged_buckets
 
 # What a user calls the parts of a recipe.
@@ -82,6 +83,12 @@ def merge(ensembles: Iterable[Ensemble]) -> Ensemble:
                     f"merge: {value.text}, of the observer {observer.name!r}, cannot be compared, because it is not in "
                     "the file that this ensemble was loaded from"
                 )
+    stored = [observer.name for observer in recipes[0].observers if isinstance(observer, Paths) and observer.store]
+    if stored and len(shards) > 1:
+        raise ValueError(
+            f"ensembles: the paths {stored[0]!r} of each shard are in a folder of its own, and are not put together; "
+            "read them there, and merge runs without store="
+        )
     for shard, recipe in zip(shards, recipes, strict=True):
         if not shard.complete:
             raise ValueError(f"ensembles: the shard of paths {shard.path_range} was interrupted and is incomplete")

@@ -218,3 +218,15 @@ print(run(8000, "/large") - before)
 """
     done = subprocess.run([sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=True)
     assert int(done.stdout) < 32_000_000
+
+
+@pytest.mark.parametrize("names", [("same", "same"), ("one", "other")])
+def test_stores_of_shards_are_not_put_together(names, tmp_path, monkeypatch):
+    shards = []
+    for name, cut in zip(names, [(0, 200), (200, 500)], strict=True):
+        (tmp_path / str(cut[0])).mkdir()
+        monkeypatch.chdir(tmp_path / str(cut[0]))
+        shards.append(run(optsde.Paths(at=3, store=name), path_range=cut))
+    with pytest.raises(ValueError, match="ensembles: the paths 'paths' of each shard are in a folder of its own"):
+        optsde.merge(shards)
+    assert np.asarray(optsde.merge(shards[1:]).paths).shape[1] == 300
