@@ -14,6 +14,7 @@ from optsde._coupled import BLOCK, Entry, Runner, Scheme, derived, noiseless
 from optsde._sums import Sums
 from optsde._twin import Twin, linear_twins
 from optsde.methods import methods
+from optsde.observers._functions import calls_python
 
 # Substeps to begin with, those of simulate, more where there is no noise to be made; and the most.
 _SUBSTEPS = 8
@@ -227,16 +228,11 @@ def unresolved(difference: FloatArray, stderr: FloatArray, resolution: float = R
     return np.asarray(~(largest >= resolution * error))
 
 
-def _calls_python(spec: object) -> bool:
-    """Whether a native description holds a Python function."""
-    return callable(spec) or (isinstance(spec, dict) and any(_calls_python(part) for part in spec.values()))
-
-
 def most_paths(runner: Runner, entries: Sequence[Entry], max_paths: int | None) -> int:
     """The most paths: as many as allowed, else as the budget has for."""
     if max_paths is not None:
         return max_paths
-    python = any(_calls_python(dynamics._spec()) for dynamics in runner.models.values())
+    python = any(calls_python(dynamics._spec()) for dynamics in runner.models.values())
     budget = _WORK_IN_PYTHON if python else _WORK
     return int(np.clip(budget / runner.work(entries), _FIRST_PATHS, _MOST_PATHS))
 

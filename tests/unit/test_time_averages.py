@@ -166,3 +166,19 @@ def test_bad_arguments(observer, message):
 def test_many_lags_are_asked_for_before_they_are_listed():
     with pytest.raises(MemoryError, match=r"the results need .* bytes \(autocovariance"):
         optsde.simulate(OU, START, t1=10.0, dt=0.1, observe=optsde.Autocovariance(1 << 31))
+
+
+def test_memory_of_blocks_that_python_is_called_with():
+    """Each path of a block keeps its last steps, and these blocks are long."""
+    native = optsde.OrnsteinUhlenbeck(1.0, 0.0, 1.0, dim=1)
+    python = optsde.SDE(lambda t, x: -x, lambda t, x: np.ones(x.shape), dim=1, noise="diagonal")
+
+    def needs(dynamics, *more):
+        watch = [optsde.Autocovariance([0, 10**10]), *more]
+        with pytest.raises(MemoryError, match="the results need") as caught:
+            optsde.simulate(dynamics, 0.0, n_paths=16_000, t1=10.0**10, dt=1.0, observe=watch, threads=1)
+        return int(str(caught.value).split("need ")[1].split()[0])
+
+    assert needs(python) > 8 * 10**10 * 16_000
+    assert needs(native, optsde.Expectation(lambda x: x[:, 0], "x")) > 8 * 10**10 * 16_000
+    assert needs(native, optsde.FirstPassage(optsde.regions.Above(1.0))) < 8 * 10**10 * 600

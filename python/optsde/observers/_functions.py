@@ -44,3 +44,8 @@ def checked_flag(name: str, value: Any) -> bool:
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name}: expected True or False, got {value!r}")
     return bool(value)
+
+
+def calls_python(spec: object) -> bool:
+    """Whether a native description holds a Python function."""
+    return callable(spec) or (isinstance(spec, dict) and any(calls_python(part) for part in spec.values()))

@@ -13,7 +13,6 @@ from numpy.typing import ArrayLike
 
 from optsde._arrays import FloatArray, integer, positive_number
 from optsde._coupled import Meter, derived, noiseless
-from optsde._estimate import _calls_python
 from optsde._keys import Key, key_from
 from optsde._memory import check_memory
 from optsde._reports import checked_flag
@@ -23,6 +22,7 @@ from optsde.errors import DivergenceWarning, Interrupted
 from optsde.initial import Initial, initial_state
 from optsde.noise import Minibatch, StudentT
 from optsde.observers import Final, Observer
+from optsde.observers._functions import calls_python
 from optsde.observers._list import observer_list
 from optsde.optimizers._base import Model
 from optsde.schedules import Constant, Nesterov, Schedule
@@ -200,7 +200,7 @@ def _budget(dynamics: Dynamics, plan: Scheme, n_paths: int) -> int:
         examples = dynamics.problem.loss._example_count
         batch = isinstance(dynamics.problem.noise, Minibatch) and dynamics._discrete
         size *= dynamics.problem.batch_size if batch else examples
-    work = _WORK_IN_PYTHON if _calls_python(dynamics._spec()) else _WORK
+    work = _WORK_IN_PYTHON if calls_python(dynamics._spec()) else _WORK
     return int(np.clip(work / (size * n_paths * (1 if plan.exact else 3)), _FEWEST_STEPS, _MOST_STEPS))
 
 
