@@ -84,9 +84,11 @@ class Autocovariance(Observer):
 
     def _bytes(self, recipe: Recipe, copies: int) -> int:
         # Of a number the lags are not listed yet: the list may be what cannot be had.
-        whole = isinstance(self.lags, int)
-        last = self.lags if whole else int(self._lag_steps(recipe.grid)[-1])
-        with_zero = 1 + (last + 1 if whole else len(self.lags))
+        if isinstance(self.lags, int):
+            last, count = self.lags, self.lags + 1
+        else:
+            last, count = int(self._lag_steps(recipe.grid)[-1]), len(self.lags)
+        with_zero = count + 1
         fields = (value for observer in recipe.observers for value in observer._fields().values())
         functions = any(calls_python(value) for value in fields if not isinstance(value, Region))
         python = functions or calls_python(recipe.dynamics._spec())
