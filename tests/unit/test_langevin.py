@@ -163,3 +163,9 @@ def test_momentum_of_order_one_is_underdamped(method):
     other = optsde.simulate(mirrored, [-0.5, 0.2], **options)
     np.testing.assert_allclose(one.final, -other.final, rtol=1e-12, atol=1e-14)
     np.testing.assert_allclose(one.state["v"].final, -other.state["v"].final, rtol=1e-12, atol=1e-14)
+
+
+def test_friction_beyond_all_numbers_is_refused_by_ubu():
+    stiff = optsde.UnderdampedLangevin(losses.Quadratic(1.0, dim=1), temperature=1.0, friction=1e308)
+    with pytest.raises(ValueError, match="dt: friction/mass times dt is above 1e100"):
+        optsde.simulate(stiff, 0.5, t1=100.0, dt=50.0, method="ubu")

@@ -5,7 +5,7 @@ use super::underdamped::{Rows, Splitting, phi1};
 use super::{Draws, Step, Stepper};
 use crate::dynamics::Sde;
 use crate::elementwise::combine_rows;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::lanes::{Number, Real};
 
 /// `U(h/2) B(h) U(h/2)`, with `U` the exact flow of `dX = V dt`, `dV = -γ V dt + S dW`.
@@ -23,10 +23,17 @@ pub struct Ubu<T: Real> {
     ones: Rows,
 }
 
+/// Squares of its inverse are numbers still.
+const MOST_FRICTION: f64 = 1e100;
+
 impl<T: Real> Ubu<T> {
     /// Steps of length `h`.
     pub fn new(sde: &dyn Sde<T>, h: f64) -> Result<Self> {
         let parts = Splitting::of(sde)?;
+        if parts.by_friction(|g| g * h <= MOST_FRICTION).contains(&false) {
+            let message = format!("friction/mass times dt is above {MOST_FRICTION:e} for dt = {h}; take a shorter one");
+            return Err(Error::invalid("dt", message));
+        }
         let half = 0.5 * h;
         let e = |g: f64, t: f64| Number::exp(-g * t);
         let glide = |g: f64, t: f64| t * phi1(-g * t);
