@@ -236,19 +236,17 @@ unsafe fn transpose64(from: *const f64, from_stride: usize, to: *mut f64, to_str
     // SAFETY: the caller's promise, and see the head of this file.
     unsafe {
         let row = |i: usize| _mm512_loadu_pd(from.add(i * from_stride));
-        // Pairs of rows, by even and odd columns; then the quarters of 128 bits are dealt out.
-        let pairs: [[__m512d; 2]; 4] = std::array::from_fn(|k| {
-            let (a, b) = (row(2 * k), row(2 * k + 1));
-            [_mm512_unpacklo_pd(a, b), _mm512_unpackhi_pd(a, b)]
-        });
-        for odd in 0..2 {
-            let [a, b, c, d] = [pairs[0][odd], pairs[1][odd], pairs[2][odd], pairs[3][odd]];
+        // Pairs of rows, their even and their odd columns; then the quarters of 128 bits are dealt out.
+        let even: [__m512d; 4] = std::array::from_fn(|k| _mm512_unpacklo_pd(row(2 * k), row(2 * k + 1)));
+        let odd: [__m512d; 4] = std::array::from_fn(|k| _mm512_unpackhi_pd(row(2 * k), row(2 * k + 1)));
+        for (first, [a, b, c, d]) in [(0, even), (1, odd)] {
+            let store = |column: usize, x| _mm512_storeu_pd(to.add((column + first) * to_stride), x);
             let (low, high) = (_mm512_shuffle_f64x2::<0x44>(a, b), _mm512_shuffle_f64x2::<0x44>(c, d));
-            _mm512_storeu_pd(to.add(odd * to_stride), _mm512_shuffle_f64x2::<0x88>(low, high));
-            _mm512_storeu_pd(to.add((2 + odd) * to_stride), _mm512_shuffle_f64x2::<0xdd>(low, high));
+            store(0, _mm512_shuffle_f64x2::<0x88>(low, high));
+            store(2, _mm512_shuffle_f64x2::<0xdd>(low, high));
             let (low, high) = (_mm512_shuffle_f64x2::<0xee>(a, b), _mm512_shuffle_f64x2::<0xee>(c, d));
-            _mm512_storeu_pd(to.add((4 + odd) * to_stride), _mm512_shuffle_f64x2::<0x88>(low, high));
-            _mm512_storeu_pd(to.add((6 + odd) * to_stride), _mm512_shuffle_f64x2::<0xdd>(low, high));
+            store(4, _mm512_shuffle_f64x2::<0x88>(low, high));
+            store(6, _mm512_shuffle_f64x2::<0xdd>(low, high));
         }
     }
 }

@@ -102,6 +102,9 @@ fn dri1(at: Coefficients, path: &Path) -> Vec<f64> {
     out
 }
 
+/// A scheme's step as its paper writes it.
+type Formula = fn(Coefficients, &Path) -> Vec<f64>;
+
 #[test]
 fn dri1_follows_the_formula() -> Result<()> {
     for (kind, dim, n_wiener, at) in [
@@ -150,7 +153,7 @@ fn schemes_for_additive_noise_follow_the_formulas() -> Result<()> {
         [(NoiseKind::AdditiveDiagonal, 3, additive as Coefficients), (NoiseKind::AdditiveFull, 2, additive_full)]
     {
         let sde = || Arc::new(Plain { dim: 3, n_wiener, kind, at });
-        let formulas: [(&str, fn(Coefficients, &Path) -> Vec<f64>); 2] = [("sra1", sra1), ("sra3", sra3)];
+        let formulas: [(&str, Formula); 2] = [("sra1", sra1), ("sra3", sra3)];
         for (name, formula) in formulas {
             let expected = expected(3, n_wiener, |path| formula(at, path));
             assert_close(&stepped(stepper(name, sde(), H)?.as_ref())?, &expected);
