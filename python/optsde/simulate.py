@@ -220,7 +220,7 @@ def simulate(
     antithetic : bool
         Whether paths 2i and 2i + 1 see one Wiener path and its negative (that of path i of a run without pairs) from
         one random start; n_paths must be even. Standard errors are those of pairs; where one path of a pair has
-        diverged, the pair is left out.
+        diverged, moments and means leave the pair out.
     rng : int, SeedSequence, BitGenerator, Generator or the key of another run, optional
         An int is a seed.
     dtype : {"float64", "float32"}

@@ -103,7 +103,9 @@ class FirstPassage(Observer):
     bridge. The time of the touch is drawn from the bridge's law (an inverse Gaussian law of s/(1-s) for the part s of
     the step), for steps that end beyond the level too; the place has the level in its coordinate and lies on a straight
     line between the two steps in the others. Exact for Brownian motion with drift at any step (A. N. Borodin, P.
-    Salminen, Handbook of Brownian Motion, 2002; E. Gobet, Stoch. Proc. Appl. 87, 167, 2000).
+    Salminen, Handbook of Brownian Motion, 2002; E. Gobet, Stoch. Proc. Appl. 87, 167, 2000). Each observer draws from
+    the bridge by itself: the times of two levels are right one by one, not together, so within a step a path may reach
+    the farther level first.
 
     Examples
     --------
