@@ -112,3 +112,12 @@ if __name__ == "__main__":
     # A background job of a shell starts with the signal ignored, and so would what it starts.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     main(sys.argv[1], len(list(Path("/proc/self/task").iterdir())))
+
+# Peak memory of the program itself, in KiB. On Linux ru_maxrss begins with that of the process which started it.
+PEAK = """
+import os, resource, sys
+def peak():
+    if os.path.exists("/proc/self/status"):
+        return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM"))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (1024 if sys.platform == "darwin" else 1)
+"""

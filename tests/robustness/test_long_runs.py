@@ -12,6 +12,7 @@ import numpy as np
 import optsde
 import pytest
 from optsde._grid import observed_steps, time_grid
+from programs import PEAK
 
 TRILLION = 10**12
 H = 1 / 16
@@ -132,11 +133,8 @@ def test_first_passage_of_a_long_run():
 
 
 MEMORY = """
-import resource
 import optsde
 ou = optsde.OrnsteinUhlenbeck(1.0, 0.0, 2.0, dim=1)
-def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // UNIT
 def run(n_steps, *observe):
     optsde.simulate(ou, 0.0, n_paths=1, t1=n_steps / 16, dt=1 / 16, rng=1, observe=list(observe), progress=False)
 def watch():
@@ -158,8 +156,7 @@ print(long - short, peak() - long)
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no resource module")
 def test_memory_does_not_grow_with_steps():
-    program = MEMORY.replace("UNIT", "1024" if sys.platform == "darwin" else "1")
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", PEAK + MEMORY], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     grown, stored = map(int, done.stdout.split())
     assert grown < 1024  # KiB, for ten times as many steps

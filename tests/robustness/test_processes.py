@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import optsde
 import pytest
+from programs import PEAK
 
 OU = optsde.OrnsteinUhlenbeck([1.0, 2.0], 0.0, 1.0)
 RUN = {"n_paths": 5000, "t1": 1.0, "dt": 0.1, "rng": 7, "threads": 2}
@@ -118,10 +119,9 @@ def test_multiprocessing(method):
     assert merged.var_stderr.tobytes() == whole.var_stderr.tobytes()
 
 
-GROWTH = """
-import resource, sys
+GROWTH = f"""{PEAK}
+import sys
 import numpy as np, optsde
-peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 dim, times = int(sys.argv[2]), int(sys.argv[3])
 ou = optsde.OrnsteinUhlenbeck(np.linspace(1, 2, dim), 0.0, 1.0)
 observe = [optsde.Moments(at=times) if times > 1 else optsde.Moments()]

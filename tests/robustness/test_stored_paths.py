@@ -11,6 +11,7 @@ import xarray
 import zarr
 from optsde import _zarr
 from optsde._recipe import Recipe
+from programs import PEAK
 
 HEAVY = optsde.SGD(0.1, momentum=0.5).sde(
     optsde.Problem(optsde.losses.Quadratic([2.0, 1.0]), optsde.noise.AffineDiagonal(0.3, 0.5))
@@ -204,15 +205,15 @@ def test_memory_that_is_asked_for_is_that_of_a_shard():
 @pytest.mark.skipif(sys.platform == "win32", reason="no resource module")
 def test_memory_does_not_grow_with_the_paths(tmp_path):
     """128 MB of paths go to disk by ranges of 4 MB; a process that held them would need all of it."""
-    program = """
-import resource, sys, optsde
+    program = f"""{PEAK}
+import sys, optsde
 from optsde import _zarr
 _zarr.SHARD_BYTES = 1 << 22
 ou = optsde.OrnsteinUhlenbeck(1.0, 0.0, 1.0, dim=2)
 def run(n, name):
     paths = optsde.Paths(at=1001, store=sys.argv[1] + name)
     optsde.simulate(ou, [0.0, 0.0], n_paths=n, t1=1.0, dt=0.001, rng=1, observe=paths, threads=2)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return 1024 * peak()
 before = run(500, "/small")
 print(run(8000, "/large") - before)
 """
