@@ -213,6 +213,7 @@ PAIRS = [
     for name, method in optsde.methods().items()
     for kind in method.noise_kinds
     if method.weak is not None and np.isfinite(method.weak) and takes(name, PAIRED[kind][0])
+    if not method.needs  # Langevin's own schemes: test_langevin.py
 ]
 
 
