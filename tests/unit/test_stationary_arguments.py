@@ -161,11 +161,11 @@ def test_progress():
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT to itself")
 def test_interruption_leaves_what_was_known():
     def stop(done, total):
-        if done > 300_000:
+        if done > 30_000_000:
             signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(optsde.Interrupted) as caught:
-        optsde.stationary(WELL, rtol=1e-4, rng=7, progress=stop)
+        optsde.stationary(WELL, n_paths=1 << 16, rtol=1e-4, rng=7, threads=1, progress=stop)
     partial = caught.value.partial
     assert not partial.complete
     assert partial.status == "budget"
