@@ -224,7 +224,7 @@ class Sampler:
             path_range=(start, start + last - first),
         )
         raw = run.run((lambda done: self.meter.report(done, 0)) if self.meter.active else None)
-        if not raw["complete"]:
+        if raw["interrupted"]:
             raise Interruption
         done = int(raw["path_steps"])
         self.path_steps += done

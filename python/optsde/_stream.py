@@ -41,7 +41,7 @@ def run(recipe: Recipe, poll: Poll | None) -> dict[str, Any]:
     for k, kept in enumerate(recipe.observers):
         if kept.name in results:
             merged["observers"][k] = results[kept.name]
-    return merged | {"complete": complete}
+    return merged | {"complete": complete, "interrupted": merged["interrupted"] or not complete}
 
 
 def _spans(recipe: Recipe, stored: list[Paths]) -> list[tuple[int, int]]:
@@ -83,6 +83,8 @@ def _run_spans(
             raws[-1]["complete"] = False
             return False
         raws.append(raw)
-        if not raw["complete"]:
-            return False
+        if raw["interrupted"]:
+            # Its own paths may all be done; those of the ranges after it are not.
+            raw["complete"] = raw["complete"] and span == spans[-1]
+            return bool(raw["complete"])
     return True

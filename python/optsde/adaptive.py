@@ -243,7 +243,7 @@ class _Pilot:
 def _values(recipe: Recipe) -> NDArray[Any]:
     """What the one observer of a run has seen."""
     raw = recipe.run(None)
-    if not raw["complete"]:
+    if raw["interrupted"]:
         raise KeyboardInterrupt
     values: NDArray[Any] = raw["observers"][0]["values"]
     return values

@@ -230,6 +230,11 @@ class Ensemble(_Fields):
         return bool(self._raw["complete"])
 
     @property
+    def _interrupted(self) -> bool:
+        """Whether Ctrl-C was heard, be it with the last paths."""
+        return bool(self._raw["interrupted"])
+
+    @property
     def path_index(self) -> IntArray:
         """Which paths are in: the finished ones."""
         index = self._raw["path_index"]
@@ -287,8 +292,8 @@ class Ensemble(_Fields):
         alone = replace(recipe, path_range=(index, index + 1), observers=(observing.Final(), times), threads=1)
         alone.check()
         again = Ensemble(alone, alone.run(None))
-        if not again.complete:
-            raise Interrupted(f"interrupted; path {index} was not finished", again)
+        if again._interrupted:
+            raise Interrupted(f"interrupted in the replay of path {index}", again)
         return again
 
     def save(self, path: str | os.PathLike[str]) -> None:

@@ -18,7 +18,7 @@ class Interrupted(KeyboardInterrupt):
     Attributes
     ----------
     partial : Ensemble
-        The paths that were finished (``complete=False``, ``path_index`` says which); of :func:`optsde.expect` and
+        The paths that were finished (``path_index`` says which; ``complete`` where all were); of :func:`optsde.expect` and
         :func:`optsde.stationary` their result as far as it was known.
     """
 

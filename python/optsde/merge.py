@@ -111,6 +111,7 @@ def merged_raws(raws: list[dict[str, Any]], spans: list[tuple[int, int]]) -> dic
     complete = all(raw["complete"] for raw in raws)
     return {
         "complete": complete,
+        "interrupted": any(raw["interrupted"] for raw in raws),
         "path_index": None if complete else np.concatenate(indices).astype(np.int64),
         "bad_steps": np.concatenate([raw["bad_steps"] for raw in raws]),
         "bad_paths": np.concatenate([raw["bad_paths"] for raw in raws]),

@@ -317,10 +317,10 @@ def _run(recipe: Recipe, bar: Progress, on_divergence: str) -> Ensemble:
     finished = False
     try:
         ensemble = Ensemble(recipe, run(recipe, bar.poll))
-        finished = ensemble.complete
+        finished = not ensemble._interrupted
     finally:
         bar.close(finished)
-    if not ensemble.complete:
+    if ensemble._interrupted:
         done = f"{ensemble.n_finished:,} of {recipe.paths_run:,} paths were finished"
         raise Interrupted(f"interrupted; {done}: see .partial", ensemble)
     note = floor_note(ensemble.floor_touches, int(ensemble._raw["path_steps"]))

@@ -117,7 +117,7 @@ def test_interrupt_in_the_pilot_of_a_grid(call):
 
 def test_interrupt_in_a_replay():
     ens = optsde.simulate(stopping(10**4), 1.0, t1=1000.0, dt=0.1, rng=1, path_range=(0, 1), n_paths=2)
-    with pytest.raises(optsde.Interrupted, match="path 1 was not finished"):
+    with pytest.raises(optsde.Interrupted, match="replay of path 1"):
         ens.replay(1)
 
 
@@ -171,3 +171,14 @@ def test_uncaught_interrupt_ends_the_process():
     assert process.returncode in (1, -signal.SIGINT)
     assert "optsde.errors.Interrupted: interrupted; " in err
     assert "panicked" not in err
+
+
+def test_an_interrupt_with_the_last_paths_is_heard(monkeypatch):
+    """Ctrl-C in the last moment of a run that completes all the same: raised, and nothing is lost."""
+    native = optsde._core.simulate
+    monkeypatch.setattr(optsde._core, "simulate", lambda plan, poll: native(plan, poll) | {"interrupted": True})
+    ou = optsde.OrnsteinUhlenbeck(1.0, 0.0, 1.0, dim=1)
+    with pytest.raises(optsde.Interrupted, match="100 of 100 paths") as caught:
+        optsde.simulate(ou, 0.0, n_paths=100, t1=1.0, dt=0.1, rng=1)
+    assert caught.value.partial.complete
+    assert caught.value.partial.final.shape == (100, 1)

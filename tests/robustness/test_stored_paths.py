@@ -122,7 +122,7 @@ def test_an_interrupted_run_keeps_what_was_finished(tmp_path, monkeypatch, how):
         # What the native run gives back on Ctrl-C: here the second and the third path of the range.
         first = recipe.path_range[0]
         raw = original(dataclasses.replace(recipe, path_range=(first + 1, first + 3)), poll)
-        return raw | {"complete": False, "path_index": np.array([first + 1, first + 2])}
+        return raw | {"complete": False, "interrupted": True, "path_index": np.array([first + 1, first + 2])}
 
     monkeypatch.setattr(Recipe, "run", interrupted)
     with pytest.raises(optsde.Interrupted, match="paths were finished") as caught:

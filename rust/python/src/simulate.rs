@@ -245,11 +245,14 @@ fn typed<'py, T: RunElement>(dict: &Bound<'py, PyDict>, poll: Option<Py<PyAny>>)
 
     let interrupted = |error: &PyErr| Python::attach(|py| error.is_instance_of::<PyKeyboardInterrupt>(py));
     let failure = raised.or_else(|| outcome.error.map(to_python));
+    let stopped = failure.as_ref().is_some_and(interrupted);
     if let Some(error) = failure.filter(|error| !interrupted(error)) {
         return Err(error);
     }
 
     let result = PyDict::new(py);
+    // A run may be complete all the same, where Ctrl-C came with its last paths: the caller must hear of it.
+    result.set_item("interrupted", stopped || !outcome.complete)?;
     result.set_item("complete", outcome.complete)?;
     result.set_item("n_diverged", outcome.diverged.len())?;
     let first = outcome.diverged.iter().min_by_key(|(path, step)| (*step, *path));
