@@ -18,8 +18,8 @@ class Interrupted(KeyboardInterrupt):
     Attributes
     ----------
     partial : Ensemble
-        The paths that were finished (``path_index`` says which; ``complete`` where all were); of :func:`optsde.expect` and
-        :func:`optsde.stationary` their result as far as it was known.
+        The paths that were finished (``path_index`` says which; ``complete`` where all were); of
+        :func:`optsde.expect` and :func:`optsde.stationary` their result as far as it was known.
     """
 
     def __init__(self, message: str = "", partial: Any = None) -> None:
