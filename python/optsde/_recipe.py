@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,7 +18,12 @@ from optsde._memory import check_memory
 from optsde.dynamics import Dynamics
 from optsde.initial import Initial, Points
 from optsde.observers import Observer
+from optsde.observers._functions import calls_python
 from optsde.observers._list import partial_sums
+from optsde.regions import Region
+
+# Most groups of 64 paths in a block.
+_GROUPS, _GROUPS_FOR_PYTHON = 9, 255
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -79,6 +85,15 @@ class Recipe(Description):
     def _cells_per_plan_step(self) -> int:
         """Exact steps need no composing of cells: they are made on the Wiener grid itself."""
         return self.grid.cells if self.method == "ornstein_uhlenbeck" else 1
+
+    @property
+    def groups_in_hand(self) -> int:
+        """Most groups of 64 paths in the blocks that workers have in hand; blocks for Python are long ones."""
+        fields = (value for observer in self.observers for value in observer._fields().values())
+        functions = any(calls_python(value) for value in fields if not isinstance(value, Region))
+        python = functions or calls_python(self.dynamics._spec())
+        # Of several workers all but one have full blocks.
+        return min(self.threads * (_GROUPS_FOR_PYTHON if python else _GROUPS), 2 * math.ceil(self.paths_run / 64))
 
     def same_but_range(self, other: Recipe) -> bool:
         """Whether two runs are shards of one."""

@@ -12,14 +12,9 @@ from optsde._arrays import FloatArray, frozen, integer, nonnegative_number, real
 from optsde._grid import TimeGrid, first_step
 from optsde._lags import AutocovarianceResult, lag_plan, lag_result
 from optsde.observers._base import IntArray, Observer, checked_name
-from optsde.observers._functions import calls_python
-from optsde.regions import Region
 
 if TYPE_CHECKING:
     from optsde._recipe import Recipe
-
-# The most lanes of a block: a worker holds the last steps of so many paths. Python is called with longer blocks.
-_LANES, _LANES_OF_PYTHON = 576, 255 * 64
 
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)
@@ -89,12 +84,7 @@ class Autocovariance(Observer):
         else:
             last, count = int(self._lag_steps(recipe.grid)[-1]), len(self.lags)
         with_zero = count + 1
-        fields = (value for observer in recipe.observers for value in observer._fields().values())
-        functions = any(calls_python(value) for value in fields if not isinstance(value, Region))
-        python = functions or calls_python(recipe.dynamics._spec())
-        most = recipe.threads * (_LANES_OF_PYTHON if python else _LANES)
-        # Of several workers all but one have full blocks.
-        ring = (last + 1 + 6 * with_zero) * min(most, 2 * recipe.paths_run + 16)
+        ring = (last + 1 + 6 * with_zero) * 64 * recipe.groups_in_hand
         return 8 * recipe.dim * (ring + copies * 20 * with_zero)
 
     def _plan(self, recipe: Recipe) -> dict[str, Any]:

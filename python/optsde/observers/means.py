@@ -48,7 +48,7 @@ class Loss(Timed):
         self._set(at=checked_times(at), name=checked_name(name, self._default_name))
 
     def _bytes(self, recipe: Recipe, copies: int) -> int:
-        return 8 * self._count(recipe.grid) * 5 * copies
+        return 8 * self._count(recipe.grid) * 5 * (copies + recipe.groups_in_hand)
 
     def _plan(self, recipe: Recipe) -> dict[str, Any]:
         loss = recipe.dynamics._loss
@@ -96,7 +96,7 @@ class Expectation(Timed):
         self._set(function=checked_function("function", function), name=name, at=checked_times(at), state=bool(state))
 
     def _bytes(self, recipe: Recipe, copies: int) -> int:
-        return 8 * self._count(recipe.grid) * 5 * copies
+        return 8 * self._count(recipe.grid) * 5 * (copies + recipe.groups_in_hand)
 
     def _plan(self, recipe: Recipe) -> dict[str, Any]:
         function = OfState(self.function, recipe.variables) if self.state else self.function

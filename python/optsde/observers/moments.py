@@ -72,7 +72,7 @@ class Moments(Timed):
             numbers = plan_numbers(recipe.rows, len(pairs_of(recipe.rows, self.cov)))
         else:
             numbers = 1 + 4 * recipe.rows + (3 * recipe.rows**2 if self.cov else 0)
-        return 8 * self._count(recipe.grid) * numbers * copies
+        return 8 * self._count(recipe.grid) * numbers * (copies + recipe.groups_in_hand)
 
     def _plan(self, recipe: Recipe) -> dict[str, Any]:
         plan: dict[str, Any] = {"kind": "moments", "cov": self.cov}
