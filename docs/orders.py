@@ -46,15 +46,13 @@ def cases() -> list[Case]:
     affine = optsde.SGD(0.5).sde(optsde.Problem(quartic, optsde.noise.AffineDiagonal(0.5, 0.5)))
     scaled = optsde.SGD(0.5).sde(optsde.Problem(bowl, optsde.noise.LossScaled(cov, floor=0.2)))
     wide, two = optsde.initial.Gaussian(0.0, 0.3), optsde.initial.Gaussian([0.0, 0.0], 0.1 * np.eye(2))
-    found = [
+    underdamped = optsde.UnderdampedLangevin(quartic, temperature, 1.0)
+    return [
         Case("additive", langevin, 0.9, wide, "sra1"),
         Case("diagonal", affine, 0.9, wide, "sriw1"),
         Case("full", scaled, [1.0, -0.5], two, "milstein"),
+        Case("additive, underdamped", underdamped, 0.9, wide, "ubu"),
     ]
-    underdamped = getattr(optsde, "UnderdampedLangevin", None)
-    if underdamped is not None:
-        found.append(Case("additive, underdamped", underdamped(quartic, temperature, 1.0), 0.9, wide, "heun"))
-    return found
 
 
 def takes(method: str, case: Case) -> bool:
