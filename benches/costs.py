@@ -27,7 +27,7 @@ ARITHMETIC = {
     "sriw1": ("2", "4"),
     "exponential_splitting": ("2", "1, and 4 products with matrices"),
     "ornstein_uhlenbeck": ("0", "2 products with matrices"),
-    "leimkuhler_matthews": "1; 1",
+    "leimkuhler_matthews": ("1", "1"),
 }
 
 
