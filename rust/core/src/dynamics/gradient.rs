@@ -6,7 +6,7 @@ use crate::elementwise;
 use crate::error::Result;
 use crate::lanes::Real;
 use crate::linalg::Matrix;
-use crate::loss::{EulerSteps, Loss, Quadratic};
+use crate::loss::{Leap, Loss, Quadratic};
 use crate::noise::{AffineDiagonal, Factor, Noise, NoiseKind, Stable};
 use std::sync::Arc;
 
@@ -97,14 +97,14 @@ impl<T: Real> Sde<T> for GradientSde<T> {
         Some((self.noise.stable()?, self.noise_scale))
     }
     fn milstein_noise(&self) -> Option<(&AffineDiagonal, f64)> {
-        let affine = self.noise.affine().filter(|_| self.mobility.is_none() && self.loss.has_euler())?;
+        let affine = self.noise.affine().filter(|_| self.mobility.is_none() && self.loss.leaps())?;
         Some((affine, self.noise_scale))
     }
-    fn has_euler(&self) -> bool {
-        self.mobility.is_none() && matches!(self.constant, Some(Factor::Diagonal(_))) && self.loss.has_euler()
+    fn leaps(&self) -> bool {
+        self.mobility.is_none() && matches!(self.constant, Some(Factor::Diagonal(_))) && self.loss.leaps()
     }
-    fn euler(&self, steps: EulerSteps<'_, T>, x: &mut [T], span: Span) -> Result<()> {
-        self.loss.euler(steps, x, span)
+    fn leap(&self, steps: Leap<'_, T>, x: &mut [T], span: Span) -> Result<()> {
+        self.loss.leap(steps, x, span)
     }
     fn linear(&self) -> Option<Linear> {
         self.linear_in(self.quadratic.as_ref()?)

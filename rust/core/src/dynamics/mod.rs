@@ -23,7 +23,7 @@ pub use underdamped::{Underdamped, UnderdampedLangevin};
 use crate::block::Span;
 use crate::error::{Error, Result};
 use crate::lanes::Real;
-use crate::loss::EulerSteps;
+use crate::loss::Leap;
 use crate::noise::{AffineDiagonal, Factor, NoiseKind, Stable, apply_factor};
 
 /// Rows of the state that a model reads as `max(x, least)`: second moments, whose noise may carry them below zero.
@@ -105,11 +105,11 @@ pub trait Sde<T: Real>: Send + Sync {
         None
     }
     /// Whether [`Sde::euler`] can take many Euler steps at once.
-    fn has_euler(&self) -> bool {
+    fn leaps(&self) -> bool {
         false
     }
-    /// Many steps at once; see [`crate::loss::Loss::euler`].
-    fn euler(&self, _steps: EulerSteps<'_, T>, _x: &mut [T], _span: Span) -> Result<()> {
+    /// Many steps at once; see [`crate::loss::Loss::leap`].
+    fn leap(&self, _steps: Leap<'_, T>, _x: &mut [T], _span: Span) -> Result<()> {
         Err(Error::missing("a kernel for many steps"))
     }
     /// Whether it has [`Sde::euler_step`].

@@ -1,7 +1,7 @@
 //! Losses in closed form: the formula is written once, and runs on points, on lanes of paths and on dual numbers.
 
-use super::euler::{EulerSteps, Separable, euler};
-use super::{Loss, Quadratic};
+use super::leap::{Leap, Separable, leap};
+use super::{Loss, Quadratic, inlined};
 use crate::block::Span;
 use crate::error::Result;
 use crate::lanes::{Dual, Kernel, Number, Real, Simd, Vector, dispatch};
@@ -48,12 +48,12 @@ impl<T: Real, F: Formula> Loss<T> for F {
         Formula::bowl(self)
     }
 
-    fn has_euler(&self) -> bool {
+    fn leaps(&self) -> bool {
         Formula::dim(self) == 1
     }
 
-    fn euler(&self, steps: EulerSteps<'_, T>, x: &mut [T], span: Span) -> Result<()> {
-        euler(&OneDimensional(self), steps, x, span);
+    fn leap(&self, steps: Leap<'_, T>, x: &mut [T], span: Span) -> Result<()> {
+        leap(&OneDimensional(self), steps, x, span);
         Ok(())
     }
 
@@ -145,13 +145,6 @@ impl<'a, T: Real> RowsMut<'a, T> {
         // SAFETY: as in `Rows::load`.
         unsafe { v.store(self.data.as_mut_ptr().add(i * self.width + lane)) }
     }
-}
-
-/// The closure itself: as an argument, and nowhere else, a closure may be marked as inlined on stable Rust. One that
-/// is not inlined would lose the instruction set.
-#[inline(always)]
-fn inlined<F>(closure: F) -> F {
-    closure
 }
 
 struct Value<'a, F, T> {

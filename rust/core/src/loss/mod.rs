@@ -4,10 +4,10 @@ mod builtin;
 mod data;
 mod diagonal_linear_network;
 mod double_well;
-mod euler;
 mod formula;
 mod function;
 mod function_data;
+mod leap;
 mod linear_model;
 mod matrix_factorization;
 mod mlp;
@@ -28,10 +28,10 @@ mod styblinski_tang;
 pub use builtin::Builtin;
 pub use data::DataLoss;
 pub use double_well::DoubleWell;
-pub use euler::{Deviations, EulerSteps};
 pub use formula::Formula;
 pub use function::FunctionLoss;
 pub use function_data::FunctionData;
+pub use leap::{Leap, Rule};
 pub use linear_model::{LinearRegression, LogisticRegression, MinibatchFloor, SoftmaxRegression};
 pub use matrix_factorization::MatrixFactorization;
 pub use mueller_brown::MuellerBrown;
@@ -86,13 +86,13 @@ pub trait Loss<T: Real>: Send + Sync {
         None
     }
 
-    /// Whether it has [`Loss::euler`].
-    fn has_euler(&self) -> bool {
+    /// Whether it has [`Loss::leap`].
+    fn leaps(&self) -> bool {
         false
     }
 
-    /// Takes many Euler or Milstein steps at once, with the bits of one step after the other.
-    fn euler(&self, _steps: EulerSteps<'_, T>, _x: &mut [T], _span: Span) -> Result<()> {
+    /// Takes many steps at once, with the bits of one step after the other.
+    fn leap(&self, _steps: Leap<'_, T>, _x: &mut [T], _span: Span) -> Result<()> {
         Err(Error::missing("a kernel for many steps"))
     }
 
@@ -100,6 +100,13 @@ pub trait Loss<T: Real>: Send + Sync {
     fn needs_calling_thread(&self) -> bool {
         false
     }
+}
+
+/// The closure itself: as an argument, and nowhere else, a closure may be marked as inlined on stable Rust. One that
+/// is not inlined would lose the instruction set.
+#[inline(always)]
+fn inlined<F>(closure: F) -> F {
+    closure
 }
 
 /// Fails unless the parameter is a finite number.

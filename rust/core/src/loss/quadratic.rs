@@ -1,6 +1,6 @@
 //! The quadratic bowl, the loss of the Ornstein–Uhlenbeck case.
 
-use super::euler::{EulerSteps, Separable, euler};
+use super::leap::{Leap, Separable, leap};
 use super::point::check;
 use super::{Loss, PointLoss, all_finite, dimension};
 use crate::block::Span;
@@ -109,15 +109,15 @@ impl<T: Real> Loss<T> for Quadratic<T> {
         }
     }
 
-    fn has_euler(&self) -> bool {
+    fn leaps(&self) -> bool {
         matches!(self.curvature, Curvature::Diagonal(_))
     }
 
-    fn euler(&self, steps: EulerSteps<'_, T>, x: &mut [T], span: Span) -> Result<()> {
+    fn leap(&self, steps: Leap<'_, T>, x: &mut [T], span: Span) -> Result<()> {
         match &self.curvature {
             Curvature::Full(_) => Err(Error::missing("a kernel for many steps")),
             Curvature::Diagonal(h) => {
-                euler(&Bowl { h, center: self.center() }, steps, x, span);
+                leap(&Bowl { h, center: self.center() }, steps, x, span);
                 Ok(())
             }
         }

@@ -7,7 +7,7 @@ use crate::elementwise::{add_scaled, euler_constant, euler_diagonal, euler_noise
 use crate::error::{Error, Result};
 use crate::lanes::Real;
 use crate::linalg::Dense;
-use crate::loss::{Deviations, EulerSteps};
+use crate::loss::{Leap, Rule};
 use crate::noise::{Factor, NoiseKind};
 use crate::rng::Drawn;
 use std::sync::Arc;
@@ -104,6 +104,28 @@ impl<T: Real> EulerMaruyama<T> {
         }
         Ok(())
     }
+
+    /// The constant deviations of the coordinates, where the equation takes many steps at once.
+    fn deviations(&self) -> Option<&[f64]> {
+        match &self.diffusion {
+            Diffusion::Deviations(s) if self.sde.leaps() => Some(s),
+            _ => None,
+        }
+    }
+
+    /// Takes many steps by a rule of constant deviations.
+    pub(super) fn leap_by<'a>(
+        &'a self,
+        rule: fn(&'a [f64]) -> Rule<'a>,
+        h: f64,
+        dw: Drawn<'_, T>,
+        count: usize,
+        x: &mut [T],
+        span: Span,
+    ) -> Result<()> {
+        let rule = rule(self.deviations().ok_or_else(|| Error::missing("a kernel for many steps"))?);
+        self.sde.leap(Leap { c: h * self.sde.drift_scale(), rule, dw, count }, x, span)
+    }
 }
 
 impl<T: Real> Stepper<T> for EulerMaruyama<T> {
@@ -131,14 +153,10 @@ impl<T: Real> Stepper<T> for EulerMaruyama<T> {
         self.advance(step, x, &mut self.parts(scratch, step.span.width))
     }
     fn leaps(&self) -> bool {
-        self.sde.has_euler() && matches!(self.diffusion, Diffusion::Deviations(_))
+        self.deviations().is_some()
     }
     fn leap(&self, h: f64, dw: Drawn<'_, T>, count: usize, x: &mut [T], span: Span) -> Result<()> {
-        let Diffusion::Deviations(deviations) = &self.diffusion else {
-            return Err(Error::missing("a constant deviation for each coordinate"));
-        };
-        let deviations = Deviations::Constant(deviations);
-        self.sde.euler(EulerSteps { c: h * self.sde.drift_scale(), deviations, dw, count }, x, span)
+        self.leap_by(Rule::Euler, h, dw, count, x, span)
     }
     fn needs_calling_thread(&self) -> bool {
         self.sde.needs_calling_thread()

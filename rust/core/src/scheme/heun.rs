@@ -2,10 +2,13 @@
 
 use super::euler_maruyama::{Diffusion, EulerMaruyama};
 use super::{Draws, Step, Stepper};
+use crate::block::Span;
 use crate::dynamics::Sde;
 use crate::elementwise::{trapezoid, trapezoid_noise};
 use crate::error::Result;
 use crate::lanes::Real;
+use crate::loss::Rule;
+use crate::rng::Drawn;
 use std::sync::Arc;
 
 /// `Y = X + a h + b ΔW`, `X' = Y + (h/2)(a(t+h, Y) - a) + (1/2)(b(t+h) - b) ΔW`.
@@ -52,6 +55,12 @@ impl<T: Real> Stepper<T> for Heun<T> {
             }
         }
         Ok(())
+    }
+    fn leaps(&self) -> bool {
+        self.euler.leaps()
+    }
+    fn leap(&self, h: f64, dw: Drawn<'_, T>, count: usize, x: &mut [T], span: Span) -> Result<()> {
+        self.euler.leap_by(Rule::Heun, h, dw, count, x, span)
     }
     fn needs_calling_thread(&self) -> bool {
         self.sde.needs_calling_thread()

@@ -8,7 +8,7 @@ use crate::elementwise::{
 };
 use crate::error::{Error, Result};
 use crate::lanes::Real;
-use crate::loss::{Deviations, EulerSteps};
+use crate::loss::{Leap, Rule};
 use crate::rng::Drawn;
 use std::sync::Arc;
 
@@ -61,8 +61,8 @@ impl<T: Real> Stepper<T> for DiagonalMilstein<T> {
     }
     fn leap(&self, h: f64, dw: Drawn<'_, T>, count: usize, x: &mut [T], span: Span) -> Result<()> {
         let (noise, scale) = self.0.milstein_noise().ok_or_else(|| Error::missing("affine noise"))?;
-        let deviations = Deviations::Affine { noise, scale, h };
-        self.0.euler(EulerSteps { c: h * self.0.drift_scale(), deviations, dw, count }, x, span)
+        let rule = Rule::Milstein { noise, scale, h };
+        self.0.leap(Leap { c: h * self.0.drift_scale(), rule, dw, count }, x, span)
     }
     fn needs_calling_thread(&self) -> bool {
         self.0.needs_calling_thread()

@@ -173,8 +173,8 @@ pub trait Stepper<T: Real>: Send + Sync {
     fn leaps(&self) -> bool {
         false
     }
-    /// Takes `count` steps of length `h`, given the increments of all of them, `m` rows a step: the bits of
-    /// [`Stepper::step`] one after the other.
+    /// Takes `count` steps of length `h`, given the increments of all of them, `m` rows a step, and of one
+    /// step more where [`Draws::ahead`] asks for it: the bits of [`Stepper::step`] one after the other.
     fn leap(&self, _h: f64, _dw: Drawn<'_, T>, _count: usize, _x: &mut [T], _span: Span) -> Result<()> {
         Err(Error::missing("a kernel for many steps"))
     }

@@ -178,16 +178,17 @@ impl<T: Element> WienerPath<T> {
     }
 
     /// Increments of as many steps from the `k`-th on as are at hand, at most `most`, `m` rows a step, and their number;
-    /// for steps of one cell each that need nothing else.
+    /// for steps of one cell each that need nothing else. Where steps look ahead, those of the step after are there too.
     pub fn run(&mut self, k: u64, most: u64) -> (Drawn<'_, T>, usize) {
-        let at = self.address(Tag::WIENER);
-        self.cells.steps(at, self.first_cell + k, most, self.last_cell, self.width)
+        let (at, ahead) = (self.address(Tag::WIENER), u64::from(self.draws.ahead));
+        self.cells.steps(at, self.first_cell + k, (most, ahead), self.last_cell, self.width)
     }
 
-    /// Whether steps are of one cell and need increments alone.
+    /// Whether [`WienerPath::run`] is to be used: steps are of one cell and need increments alone, their own or the next
+    /// step's as well.
     pub fn is_plain(&self) -> bool {
-        let Draws { wiener, wiener_b, iterated, time_integrals, ahead, residuals } = self.draws;
-        let alone = !iterated && !time_integrals && !ahead && residuals == 0;
+        let Draws { wiener, wiener_b, iterated, time_integrals, ahead: _, residuals } = self.draws;
+        let alone = !iterated && !time_integrals && residuals == 0;
         !self.composed && wiener > 0 && wiener_b == 0 && alone
     }
 

@@ -7,6 +7,7 @@ use crate::rng::{
     Address, Drawn, SIGN_ROWS, SignRows, THREE_POINT_ROWS, fill_normals, fill_sign_words, fill_three_point,
     normals_per_block,
 };
+use std::ops::Range;
 
 /// Bytes of numbers made at a time: enough generator blocks to pay for a call, few enough to stay near.
 const BYTES: usize = 32 << 10;
@@ -30,7 +31,8 @@ pub(super) struct Window<T> {
     /// The steps it holds now.
     first: u64,
     count: u64,
-    /// Number of its first row.
+    /// The generator blocks that they are from, and the number of the first row.
+    blocks: Range<u64>,
     begins: u64,
 }
 
@@ -43,7 +45,8 @@ impl<T: Element> Window<T> {
             // Whole generator blocks, so that no number is made twice.
             _ => (BYTES / (width * T::BYTES * per_step.max(1))).max(1).next_multiple_of(per_block),
         };
-        let capacity = at_a_time.max(1);
+        // A step, and one ahead.
+        let capacity = at_a_time.max(2);
         // An unaligned window begins and ends in the middle of a block.
         let blocks = (capacity * per_step).div_ceil(per_block) + 1;
         let rows = blocks * rows_per_block::<T>(law);
@@ -59,6 +62,7 @@ impl<T: Element> Window<T> {
             capacity: capacity as u64,
             first: 0,
             count: 0,
+            blocks: 0..0,
             begins: 0,
         }
     }
@@ -66,6 +70,7 @@ impl<T: Element> Window<T> {
     /// Moves to the block that begins with this path: what it holds is of another.
     pub(super) fn start_block(&mut self, first_path: u64, width: usize) {
         self.count = 0;
+        self.blocks = 0..0;
         if let Some(mirror) = &mut self.mirror {
             mirror.start_block(first_path, width);
         }
@@ -92,7 +97,7 @@ impl<T: Element> Window<T> {
         if self.per_step == 0 {
             return &[];
         }
-        self.reach(at, step, last, width);
+        self.reach(at, step, 0, last, width);
         let len = self.per_step as usize * width;
         match self.law {
             Increments::TwoPoint => {
@@ -104,23 +109,27 @@ impl<T: Element> Window<T> {
         }
     }
 
-    /// The numbers of the steps from `step` on that it holds, at most `most`, and how many steps these are.
+    /// The numbers of the steps from `step` on that it holds, at most `most`, and how many steps these are; of `ahead`
+    /// steps more the numbers are there too.
     pub(super) fn steps(
         &mut self,
         at: Address,
         step: u64,
-        most: u64,
+        (most, ahead): (u64, u64),
         last: u64,
         width: usize,
     ) -> (Drawn<'_, T>, usize) {
-        self.reach(at, step, last, width);
-        let steps = most.min(self.first + self.count - step);
+        self.reach(at, step, ahead, last, width);
+        let steps = most.min(self.first + self.count - ahead - step);
         let drawn = match self.law {
             Increments::TwoPoint => {
                 let (first, scale) = (self.row(step), self.variance.sqrt());
                 Drawn::Signs(SignRows { words: &self.rows, first, scale, width })
             }
-            _ => Drawn::Rows(&self.rows[self.row(step) * width..][..(steps * self.per_step) as usize * width]),
+            _ => {
+                let rows = ((steps + ahead) * self.per_step) as usize;
+                Drawn::Rows(&self.rows[self.row(step) * width..][..rows * width])
+            }
         };
         (drawn, steps as usize)
     }
@@ -130,9 +139,9 @@ impl<T: Element> Window<T> {
         (step * self.per_step - self.begins) as usize
     }
 
-    /// Moves the window to `step` where it does not hold it.
-    fn reach(&mut self, at: Address, step: u64, last: u64, width: usize) {
-        if step >= self.first && step < self.first + self.count {
+    /// Moves the window to `step` where it does not hold it and `ahead` steps after it.
+    fn reach(&mut self, at: Address, step: u64, ahead: u64, last: u64, width: usize) {
+        if step >= self.first && step + ahead < self.first + self.count {
             return;
         }
         self.first = step;
@@ -141,16 +150,26 @@ impl<T: Element> Window<T> {
         let numbers = step * self.per_step..(step + self.count) * self.per_step;
         let blocks = numbers.start / per_block..numbers.end.div_ceil(per_block);
         self.begins = blocks.start * per_block;
-        let held = (blocks.end - blocks.start) as usize * rows_per_block::<T>(self.law);
+        let rows_per_block = rows_per_block::<T>(self.law);
+        let held = (blocks.end - blocks.start) as usize * rows_per_block;
         let (at, lanes, rows) = match &mut self.mirror {
             Some(mirror) => (mirror.half.address(at), mirror.half.width, &mut mirror.rows),
             None => (at, width, &mut self.rows),
         };
+        // Blocks that the window has at its end are not made again.
+        let had = std::mem::replace(&mut self.blocks, blocks.clone());
+        let made = if had.contains(&blocks.start) { had.end.min(blocks.end)..blocks.end } else { blocks.clone() };
+        let (block, kept) = (rows_per_block * lanes, (made.start - blocks.start) as usize);
+        if kept > 0 {
+            let from = (blocks.start - had.start) as usize * block;
+            rows.copy_within(from..from + kept * block, 0);
+        }
+        let rows = &mut rows[kept * block..];
         match self.law {
-            Increments::Gaussian => fill_normals(at, blocks, self.variance, lanes, rows),
-            Increments::GaussianF32 => T::fill_single(at, blocks, self.variance, lanes, rows),
-            Increments::TwoPoint => fill_sign_words(at, blocks, lanes, rows),
-            Increments::ThreePoint => fill_three_point(at, blocks, self.variance, lanes, rows),
+            Increments::Gaussian => fill_normals(at, made, self.variance, lanes, rows),
+            Increments::GaussianF32 => T::fill_single(at, made, self.variance, lanes, rows),
+            Increments::TwoPoint => fill_sign_words(at, made, lanes, rows),
+            Increments::ThreePoint => fill_three_point(at, made, self.variance, lanes, rows),
         }
         if let Some(mirror) = &self.mirror {
             mirror.expand(width, &mut self.rows[..held * width]);
