@@ -26,8 +26,9 @@ def _watched() -> bool:
 class _Bar:
     """Appears after a delay; tqdm where installed."""
 
-    def __init__(self, total: int, delay: float) -> None:
+    def __init__(self, total: int, delay: float, name: str, unit: str) -> None:
         self._total, self._delay = total, delay
+        self._name, self._unit = name, unit
         self._start = self._last = time.monotonic()
         self._shown = False
         self._bar: Any = None
@@ -42,7 +43,8 @@ class _Bar:
             self._bar.update(done - self._bar.n)
         elif now - self._last >= _PLAIN_INTERVAL:
             self._last = now
-            print(f"optsde: {100 * done // self._total} % of {self._total:.3g} path-steps", file=sys.stderr, flush=True)
+            share = 100 * done // self._total
+            print(f"{self._name}: {share} % of {self._total:.3g} {self._unit}s", file=sys.stderr, flush=True)
 
     def _show(self) -> None:
         self._shown = True
@@ -50,7 +52,7 @@ class _Bar:
             from tqdm.auto import tqdm
         except ImportError:
             return
-        self._bar = tqdm(total=self._total, unit="path-step", unit_scale=True, desc="optsde", file=sys.stderr)
+        self._bar = tqdm(total=self._total, unit=self._unit, unit_scale=True, desc=self._name, file=sys.stderr)
 
     def close(self, finished: bool) -> None:
         """Fills and closes the bar, or writes the one plain line."""
@@ -61,13 +63,14 @@ class _Bar:
         elif self._shown or self._delay == 0.0:
             seconds = time.monotonic() - self._start
             word = "done" if finished else "stopped"
-            print(f"optsde: {word}, {self._total:.3g} path-steps in {seconds:.1f} s", file=sys.stderr, flush=True)
+            text = f"{self._name}: {word}, {self._total:.3g} {self._unit}s in {seconds:.1f} s"
+            print(text, file=sys.stderr, flush=True)
 
 
 class Progress:
     """``poll`` is what the native module calls during a run, None where nobody looks; ``close`` ends it."""
 
-    def __init__(self, progress: Any, total: int) -> None:
+    def __init__(self, progress: Any, total: int, name: str = "optsde", unit: str = "path-step") -> None:
         if progress is not None and not isinstance(progress, bool) and not callable(progress):
             raise TypeError(f"progress: expected None, True, False or a function f(done, total), got {progress!r}")
         self._total = total
@@ -75,7 +78,7 @@ class Progress:
         self._bar: _Bar | None = None
         self.poll: Poll | None = None
         if progress is True or (progress is None and _watched()):
-            self._bar = self.poll = _Bar(total, 0.0 if progress else _LONG)
+            self._bar = self.poll = _Bar(total, 0.0 if progress else _LONG, name, unit)
         elif callable(progress):
             self._function = progress
             self.poll = self._report

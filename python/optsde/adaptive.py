@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from optsde._arrays import FloatArray, frozen, nonnegative_number, positive_number, real_number
+from optsde._arrays import FloatArray, frozen, integer, nonnegative_number, positive_number, real_number
 from optsde._description import Description
 from optsde._grid import TimeGrid, run_span, time_grid, whole
 from optsde._keys import Key
+from optsde._progress import Poll, Progress
 from optsde.dynamics import Dynamics
 from optsde.errors import Interrupted
 from optsde.initial import Points
@@ -28,6 +29,7 @@ _TAG = 10
 # By default steps are at most 1/8 of the run and at least 2^-20 of that.
 _LONGEST, _RANGE = 3, 20
 _LEVELS = 50
+_MOST_STEPS = 100_000
 # Methods that read the length of each step anew, and nothing beyond its end.
 _METHODS = ("euler_maruyama", "milstein", "heun", "platen", "rk4")
 
@@ -49,6 +51,9 @@ class Adaptive(Description):
         Of the error over the pilot's paths, in (0, 1].
     max_dt, min_dt : float, optional
         The longest step (an eighth of the run by default) and the shortest one (2^-20 of the longest).
+    max_steps : int
+        Most steps of the grid: a pilot that needs more ends with a ValueError. It bounds the pilot's cost, as steps are
+        halved about as often as they are doubled: one step rejected, on average, for each one taken at most.
 
     Notes
     -----
@@ -71,6 +76,7 @@ class Adaptive(Description):
     quantile: float
     max_dt: float | None
     min_dt: float | None
+    max_steps: int
 
     def __init__(
         self,
@@ -79,6 +85,7 @@ class Adaptive(Description):
         quantile: float = 0.99,
         max_dt: float | None = None,
         min_dt: float | None = None,
+        max_steps: int = _MOST_STEPS,
     ) -> None:
         longest = None if max_dt is None else positive_number("max_dt", max_dt)
         shortest = None if min_dt is None else positive_number("min_dt", min_dt)
@@ -90,7 +97,8 @@ class Adaptive(Description):
         relative, absolute = nonnegative_number("rtol", rtol), nonnegative_number("atol", atol)
         if relative + absolute == 0.0:
             raise ValueError("rtol, atol: expected at least one of them above 0")
-        self._set(rtol=relative, atol=absolute, quantile=share, max_dt=longest, min_dt=shortest)
+        most = integer("max_steps", max_steps, 2, 1 << _LEVELS)
+        self._set(rtol=relative, atol=absolute, quantile=share, max_dt=longest, min_dt=shortest, max_steps=most)
 
     def _base(self, dynamics: Dynamics, steps: Any, t1: Any, t0: Any, substeps: Any) -> TimeGrid:
         """The grid of the longest steps."""
@@ -111,14 +119,15 @@ class Adaptive(Description):
             raise ValueError(f"dt: Adaptive goes with method {able} only, got method {recipe.method!r}")
         if recipe.increments in ("two_point", "three_point"):
             raise ValueError(f"increments: {recipe.increments!r} has no finer Wiener path, which Adaptive needs")
-        # Before the pilot runs: what observers refuse whatever the steps, equal ones among it.
-        base = recipe.grid
-        uneven = replace(recipe, grid=TimeGrid(base.t0, base.t1, base.dt, base.n_steps, base.cells, ((0, 0, 1),)))
-        for observer in recipe.observers:
-            observer._plan(uneven)
 
-    def _grid(self, recipe: Recipe, wiener_dt: Any) -> TimeGrid:
-        """The grid that the pilot of this run chooses."""
+    def _check_observers(self, recipe: Recipe, last: int) -> None:
+        """What observers and the memory refuse on the grid of most steps, and so on all."""
+        base, most = recipe.grid, min(self.max_steps, 1 << last)
+        uneven = TimeGrid(base.t0, base.t1, (base.t1 - base.t0) / most, most, 1, ((0, 0, 1),))
+        replace(recipe, grid=uneven).check()
+
+    def _grid(self, recipe: Recipe, wiener_dt: Any, progress: Any) -> TimeGrid:
+        """The grid that the pilot of this run chooses; all that can be known to be wrong is so before it."""
         self._check(recipe)
         base = recipe.grid
         span, first = base.t1 - base.t0, round(math.log2(base.n_steps))
@@ -137,10 +146,24 @@ class Adaptive(Description):
             last = first + _RANGE
         if last > _LEVELS:
             raise ValueError(f"min_dt: more than 2^{_LEVELS} steps of t1 - t0 = {span:g}")
+        if base.n_steps > self.max_steps:
+            raise ValueError(
+                f"max_steps: the longest steps are {base.n_steps:,} already, got {self.max_steps:,}; "
+                "raise max_steps or max_dt"
+            )
+        self._check_observers(recipe, last)
+        # A function is told of path-steps of the ensemble, whose total the pilot has yet to find.
+        shown = progress if progress is None or isinstance(progress, bool) else False
+        bar = Progress(shown, 1 << last, "optsde pilot", "shortest step")
+        finished = False
         try:
-            levels = _Pilot(self, recipe, first, last).levels()
+            levels = _Pilot(self, recipe, first, last).levels(bar.poll)
+            finished = True
         except KeyboardInterrupt:
-            raise Interrupted("interrupted in the pilot that chooses the steps: no path was begun") from None
+            text = "interrupted in the pilot that chooses the steps: no path was begun, so .partial is None"
+            raise Interrupted(text) from None
+        finally:
+            bar.close(finished)
         cell_level = last if wiener_dt is not None else max(levels)
         mesh: list[tuple[int, int, int]] = []
         step = cell = 0
@@ -176,7 +199,7 @@ class _Pilot:
             threads=1,
         )
 
-    def levels(self) -> list[int]:
+    def levels(self, poll: Poll | None) -> list[int]:
         """The levels of the steps chosen, one for each two steps."""
         chosen: list[int] = []
         state, place, level, whole_run = self._start(), 0, self.first, 1 << self.last
@@ -194,8 +217,16 @@ class _Pilot:
                     f"dt: paths of the pilot become non-finite at t = {time:.6g} even with steps of "
                     f"{math.ldexp(self.span, -level):.3g}, the shortest allowed"
                 )
+            if 2 * len(chosen) + 2 > self.rule.max_steps:
+                raise ValueError(
+                    f"dt: the pilot needs more than max_steps = {self.rule.max_steps:,} steps: it is at t = "
+                    f"{self.t0 + self.span * place / whole_run:.6g} of {self.t0 + self.span:.6g}, with steps of "
+                    f"{math.ldexp(self.span, -level):.3g}; raise rtol, atol, min_dt or max_steps"
+                )
             chosen.append(level)
             state, place = after, place + self._units(level)
+            if poll is not None:
+                poll(place)
             if self._factor(error) >= 2.0:
                 level = max(level - 1, self.first)
         return chosen

@@ -19,7 +19,8 @@ class Interrupted(KeyboardInterrupt):
     ----------
     partial : Ensemble
         The paths that were finished (``path_index`` says which; ``complete`` where all were); of
-        :func:`optsde.expect` and :func:`optsde.stationary` their result as far as it was known.
+        :func:`optsde.expect` and :func:`optsde.stationary` their result as far as it was known. None where no path was
+        begun: in the pilot of :class:`optsde.Adaptive`.
     """
 
     def __init__(self, message: str = "", partial: Any = None) -> None:

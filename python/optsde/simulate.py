@@ -248,7 +248,7 @@ def simulate(
     DivergenceError
         With ``on_divergence="raise"``, after the run; ``.partial`` has the ensemble.
     Interrupted
-        On Ctrl-C, a KeyboardInterrupt; ``.partial`` has the finished paths.
+        On Ctrl-C, a KeyboardInterrupt; ``.partial`` has the finished paths (None in the pilot of ``Adaptive``).
 
     Examples
     --------
@@ -293,11 +293,11 @@ def simulate(
         method_reason=reason,
         key=key_from(rng),
     )
+    _check_declaration(dynamics, start, grid.t0)
     if rule is not None:
-        recipe = replace(recipe, grid=rule._grid(recipe, wiener_dt))
+        recipe = replace(recipe, grid=rule._grid(recipe, wiener_dt, progress))
         bar = Progress(progress, (span[1] - span[0]) * recipe.grid.n_steps)
     recipe.check()
-    _check_declaration(dynamics, start, grid.t0)
     return _run(recipe, bar, on_divergence)
 
 

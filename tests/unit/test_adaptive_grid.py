@@ -111,9 +111,41 @@ def test_observers_that_do_not_fit_are_refused_before_the_pilot():
         raise AssertionError("it was called")
 
     equation = optsde.SDE(drift, lambda t, x: np.ones(x.shape), dim=1, noise="diagonal")
-    for observer in (optsde.FirstPassage(optsde.regions.Above(2.0)), optsde.Histogram(4, (0.0, 1.0), coords=3)):
-        with pytest.raises(ValueError, match=r"steps of equal length|coords"):
+    bad = {
+        "steps of equal length": optsde.FirstPassage(optsde.regions.Above(2.0)),
+        "coords": optsde.Histogram(4, (0.0, 1.0), coords=3),
+        r"at: expected times in \[0, 1\]": optsde.Moments(at=[0.5, 7.0]),
+        "at: the run has": optsde.Moments(at=200_000),
+    }
+    for message, observer in bad.items():
+        with pytest.raises(ValueError, match=message):
             optsde.simulate(equation, 1.0, t1=1.0, dt=RULE, observe=observer)
+    with pytest.raises(MemoryError):
+        optsde.simulate(equation, 1.0, n_paths=10**15, t1=1.0, dt=RULE, observe=optsde.Final())
+
+
+def test_the_pilot_is_bounded():
+    with pytest.raises(ValueError, match=r"dt: the pilot needs more than max_steps = 50 steps: it is at t = "):
+        run(optsde.Adaptive(rtol=0.01, atol=0.01, max_steps=50))
+    with pytest.raises(ValueError, match=r"max_steps: the longest steps are 8 already, got 4"):
+        run(optsde.Adaptive(max_steps=4))
+    steps = run().n_steps
+    assert run(optsde.Adaptive(rtol=0.01, atol=0.01, max_steps=steps)).n_steps == steps
+
+
+def test_the_pilot_shows_its_progress(capfd):
+    run(progress=True)
+    assert "optsde pilot" in capfd.readouterr().err
+
+
+def test_an_interrupted_pilot_says_that_no_path_was_begun():
+    def drift(t, x):
+        raise KeyboardInterrupt
+
+    equation = optsde.SDE(drift, lambda t, x: np.ones(x.shape), dim=1, noise="diagonal")
+    with pytest.raises(optsde.Interrupted, match="in the pilot that chooses the steps: no path was begun") as caught:
+        optsde.simulate(equation, 1.0, t1=1.0, dt=RULE)
+    assert caught.value.partial is None
 
 
 @pytest.mark.parametrize(
@@ -122,6 +154,7 @@ def test_observers_that_do_not_fit_are_refused_before_the_pilot():
         ({"rtol": -1.0}, "rtol"),
         ({"rtol": 0.0, "atol": 0.0}, "rtol, atol: expected at least one"),
         ({"quantile": 0.0}, "quantile"),
+        ({"max_steps": 1}, "max_steps"),
         ({"max_dt": 0.1, "min_dt": 0.2}, "min_dt: expected at most max_dt"),
     ],
 )
