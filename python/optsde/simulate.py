@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -27,6 +28,7 @@ from optsde.initial import Initial, initial_state
 from optsde.methods import methods
 from optsde.observers import Observer
 from optsde.observers._list import observer_list
+from optsde.underdamped_langevin import UnderdampedLangevin
 
 _INCREMENTS = ("gaussian", "gaussian_f32", "two_point", "three_point")
 # Laws for expectations only, and the methods whose weak order they keep.
@@ -42,6 +44,8 @@ _MOST_FOR_PLATEN = 32
 MANY_WIENER = "default method euler_maruyama"
 # A floor touched more often than this is no longer an exception.
 _RARE_TOUCHES = 1e-3
+# Splittings that kick apart from the friction, and the factor on the speed of relaxation that is worth a word.
+_KICKING, _MUCH_TOO_FAST = ("baoab", "obabo"), 2.0
 
 
 def _one_of(name: str, value: Any, choices: Sequence[str]) -> str:
@@ -160,6 +164,22 @@ def _check_declaration(dynamics: Dynamics, theta0: Initial, t0: float) -> None:
     if declared is not None:
         name, kind, spec = declared
         check_declared_kind(name, kind, spec, theta0._centre(dynamics.dim), t0)
+
+
+def _check_friction(dynamics: Dynamics, method: str, dt: float) -> None:
+    """Warns where kicks outrun the friction: under a constant force f both splittings drift at z coth z times f/γ."""
+    if method not in _KICKING or not isinstance(dynamics, UnderdampedLangevin):
+        return
+    strength = float(np.max(dynamics.friction / dynamics.mass)) * dt
+    z = strength / 2.0
+    factor = z / math.tanh(z) if z > 0.0 else 1.0
+    if factor > _MUCH_TOO_FAST:
+        text = (
+            f"method {method}: friction dt/mass = {strength:.3g} is not small, and transients of positions are "
+            f"{factor:.3g} times too fast, while the stationary law holds; take dt below {dt / strength:.3g}, or "
+            "method 'ubu', which has no such error, or Langevin, the limit of large friction"
+        )
+        warnings.warn(text, UserWarning, stacklevel=3)
 
 
 def simulate(
@@ -298,6 +318,7 @@ def simulate(
         recipe = replace(recipe, grid=rule._grid(recipe, wiener_dt, progress))
         bar = Progress(progress, (span[1] - span[0]) * recipe.grid.n_steps)
     recipe.check()
+    _check_friction(dynamics, name, recipe.grid.dt)
     return _run(recipe, bar, on_divergence)
 
 

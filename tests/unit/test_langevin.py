@@ -169,3 +169,26 @@ def test_friction_beyond_all_numbers_is_refused_by_ubu():
     stiff = optsde.UnderdampedLangevin(losses.Quadratic(1.0, dim=1), temperature=1.0, friction=1e308)
     with pytest.raises(ValueError, match="dt: friction/mass times dt is above 1e100"):
         optsde.simulate(stiff, 0.5, t1=100.0, dt=50.0, method="ubu")
+
+
+# A wide well pulls with a force of nearly 1: all but without noise positions drift at z coth z / friction.
+_SLOPE = optsde.losses.Quadratic(1e-9, center=[1e9])
+
+
+@pytest.mark.parametrize("method", ["baoab", "obabo"])
+def test_large_friction_is_told_with_its_factor(method):
+    dynamics = optsde.UnderdampedLangevin(_SLOPE, temperature=1e-20, friction=100.0)
+    with pytest.warns(UserWarning, match=rf"{method}: friction dt/mass = 10 is not small.* 5 times too fast"):
+        ens = optsde.simulate(dynamics, 0.0, t1=20.0, dt=0.1, method=method, observe=optsde.Paths(at=[10.0, 20.0]))
+    speed = float(ens.paths[1].ravel()[0] - ens.paths[0].ravel()[0]) / 10.0
+    assert speed == pytest.approx(5.0 / np.tanh(5.0) / 100.0, rel=1e-6)
+
+
+def test_friction_that_is_resolved_and_ubu_are_silent():
+    dynamics = optsde.UnderdampedLangevin(_SLOPE, temperature=1e-20, friction=100.0)
+    options = {"t1": 20.0, "observe": optsde.Paths(at=[10.0, 20.0])}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        optsde.simulate(dynamics, 0.0, dt=0.01, method="baoab", **options)
+        ens = optsde.simulate(dynamics, 0.0, dt=0.1, method="ubu", **options)
+    assert float(ens.paths[1].ravel()[0] - ens.paths[0].ravel()[0]) / 10.0 == pytest.approx(0.01, rel=1e-6)
