@@ -6,16 +6,19 @@ SOURCES := pyproject.toml Cargo.toml $(wildcard Cargo.lock) $(shell find rust -n
 # CARGO_FLAGS=--locked refuses a Cargo.lock that is out of date; BENCH="--quick" passes options to the benchmarks.
 CARGO_FLAGS ?=
 BENCH ?=
+# MUTANTS="momentum sra1": those whose name or file has one of the words.
+MUTANTS ?=
 # Examples whose pictures are on the pages.
 DRAWING := weak_error_adam logistic_regression escape_times stationary_regression
 
 .NOTPARALLEL:
-.PHONY: help demo test quality bench pictures orders lint lint-rust lint-python format clean
+.PHONY: help demo test quality mutants bench pictures orders lint lint-rust lint-python format clean
 
 help:
 	@echo "make demo     stationary distributions against theory: numbers and a picture"
 	@echo "make test     the tests of the Rust core and of the Python package"
 	@echo "make quality  the long statistical tests of the random numbers"
+	@echo "make mutants  breaks one term of one equation at a time: a test must notice each (an hour or two)"
 	@echo "make bench    speed against other libraries, side by side (BENCH=--quick for a short run)"
 	@echo "make pictures draws the pictures of the documentation anew, with the code on its pages and of four examples"
 	@echo "make orders   measures the orders of all methods, for the table in docs/schemes.md"
@@ -32,6 +35,9 @@ test: $(VENV)/.installed-test
 quality: $(VENV)/.installed-test
 	cargo test --release --workspace --exclude optsde-python $(CARGO_FLAGS) -- --ignored
 	$(PY) -m pytest -m quality --timeout 3600
+
+mutants: $(VENV)/.installed-test
+	$(PY) tests/mutants/run.py $(MUTANTS)
 
 bench: $(VENV)/.installed-bench
 	$(PY) benches/run.py $(BENCH)

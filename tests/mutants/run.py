@@ -160,7 +160,9 @@ def main(words: list[str]) -> int:
             wrong.append(mutant.name)
     # The last module that was built is that of a mutant.
     build()
-    print(f"{len(chosen) - len(wrong)} of {len(chosen)} mutants caught" + (f"; not {', '.join(wrong)}" if wrong else ""))
+    print(
+        f"{len(chosen) - len(wrong)} of {len(chosen)} mutants caught" + (f"; not {', '.join(wrong)}" if wrong else "")
+    )
     return 1 if wrong else 0
 
 
