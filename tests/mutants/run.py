@@ -1,6 +1,6 @@
-"""Breaks one term of one equation at a time and runs the tests that must notice; the record is in the .toml files beside.
+"""Breaks one term of one equation at a time and runs the tests that must notice; the record is beside, in TOML.
 
-``make mutants`` runs all of them, ``make mutants MUTANTS="momentum sra1"`` those whose name or file has one of the words.
+``make mutants`` runs all of them, ``make mutants MUTANTS="momentum sra1"`` those with a word in name or file.
 The working tree is copied to target/mutants, changed and built there, so that builds are incremental from one to the
 next. The exit code is 1 where a mutant survives, does not build, or names a test that fails without it.
 """

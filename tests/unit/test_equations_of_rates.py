@@ -1,4 +1,4 @@
-"""Equations whose rates change in time or differ between parameters: coefficients at points, and errors without noise."""
+"""Equations whose rates change in time or differ between parameters: coefficients at points, errors without noise."""
 
 import numpy as np
 import optsde
@@ -14,7 +14,7 @@ TIME = 0.3
 
 
 def learning_rate(rates, tau):
-    """The rate, what it leaves of the peak at TIME, the derivative of that by time, and what each parameter has of it."""
+    """The rate, what it leaves of the peak at TIME, the derivative of that by time, and what each parameter has."""
     if rates == "each":
         return np.array([PEAK / 4, PEAK]), 1.0, 0.0, np.array([0.25, 1.0])
     per_step = 0.05
