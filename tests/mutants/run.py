@@ -158,8 +158,6 @@ def main(words: list[str]) -> int:
         print(f"{verdict:10}{time.monotonic() - start:7.1f} s  {mutant.name}: {mutant.equation}", flush=True)
         if verdict != "caught":
             wrong.append(mutant.name)
-    # The last module that was built is that of a mutant.
-    build()
     print(
         f"{len(chosen) - len(wrong)} of {len(chosen)} mutants caught" + (f"; not {', '.join(wrong)}" if wrong else "")
     )
