@@ -40,8 +40,7 @@ impl<L: Link, T: Real> LinearLoss<L, T> {
         }
         let (rows, draws) = (GROUP * self.link.outputs() * self.stride, (GROUP * batch).next_multiple_of(VECTOR));
         let lengths = [rows, rows, (self.link.outputs() + 1) * draws];
-        let worst = with_workspace(2 * GROUP * batch, |offsets: &mut [usize]| {
-            let (offsets, parameters) = offsets.split_at_mut(GROUP * batch);
+        let worst = with_workspace(GROUP * batch, |offsets: &mut [usize]| {
             with_workspace(lengths.iter().sum(), |work: &mut [T]| {
                 let (theta, work) = work.split_at_mut(lengths[0]);
                 let (sums, work) = work.split_at_mut(lengths[1]);
@@ -49,22 +48,7 @@ impl<L: Link, T: Real> LinearLoss<L, T> {
                 // Behind the parameters of a row come zeros.
                 theta.fill(T::default());
                 let model = self;
-                dispatch(Batch {
-                    model,
-                    x,
-                    indices,
-                    labels,
-                    out,
-                    span,
-                    batch,
-                    draws,
-                    offsets,
-                    parameters,
-                    theta,
-                    sums,
-                    y,
-                    z,
-                })
+                dispatch(Batch { model, x, indices, labels, out, span, batch, draws, offsets, theta, sums, y, z })
             })
         });
         if (worst as usize) < self.n {
@@ -86,10 +70,8 @@ struct Batch<'a, L, T: Real> {
     batch: usize,
     /// Examples of a group of paths, padded.
     draws: usize,
-    /// Where the row of each draw begins; draw `b` of path `q` is number `q · batch + b`.
+    /// Where the row of each draw begins; draw `b` of path `q` is number `b · GROUP + q`, as paths draw them.
     offsets: &'a mut [usize],
-    /// Where the parameters of each draw's path begin in `theta`.
-    parameters: &'a mut [usize],
     /// Parameters of path `q` for output `k`: row `q K + k`.
     theta: &'a mut [T],
     /// The same for gradients.
@@ -118,10 +100,6 @@ impl<L: Link, T: Real> Batch<'_, L, T> {
     #[inline(always)]
     fn groups<V: Vector<Elem = T>, const H: usize, const J: usize>(mut self) -> u32 {
         let mut worst = 0;
-        let row = self.model.link.outputs() * self.model.stride;
-        for (draw, parameters) in self.parameters.iter_mut().enumerate() {
-            *parameters = draw / self.batch * row;
-        }
         for lane in (0..self.span.n).step_by(GROUP) {
             // SAFETY: `batch` checked that the rows are there, and gave memory; the width is a multiple of the group.
             unsafe {
@@ -139,25 +117,30 @@ impl<L: Link, T: Real> Batch<'_, L, T> {
     /// Finds rows and targets of the group's draws.
     #[inline(always)]
     unsafe fn look_up(&mut self, lane: usize) -> u32 {
-        let (batch, width, n) = (self.batch, self.span.width, self.model.n as u32);
-        let mut worst = 0;
-        for b in 0..batch {
-            for q in 0..GROUP {
-                // SAFETY: the caller's; an index too large is read as the last, and told of.
-                unsafe {
-                    let index = *self.indices.get_unchecked(b * width + lane + q);
-                    worst = worst.max(index);
-                    let index = index.min(n - 1) as usize;
-                    *self.offsets.get_unchecked_mut(q * batch + b) = index * self.model.stride;
-                    let y = *self.model.y.get_unchecked(index);
-                    *self.y.get_unchecked_mut(q * batch + b) = match self.labels {
-                        Some(labels) => y + *labels.get_unchecked(b * width + lane + q),
-                        None => y,
-                    };
+        let (width, stride, last) = (self.span.width, self.model.stride, self.model.n as u32 - 1);
+        let mut worst = [0; GROUP];
+        for b in 0..self.batch {
+            let draws = b * GROUP..(b + 1) * GROUP;
+            // SAFETY: the caller's; an index too large is read as the last, and told of.
+            unsafe {
+                let drawn = self.indices.get_unchecked(b * width + lane..b * width + lane + GROUP);
+                let offsets = self.offsets.get_unchecked_mut(draws.clone());
+                let y = self.y.get_unchecked_mut(draws);
+                for q in 0..GROUP {
+                    worst[q] = worst[q].max(drawn[q]);
+                    offsets[q] = drawn[q].min(last) as usize * stride;
+                }
+                for q in 0..GROUP {
+                    y[q] = *self.model.y.get_unchecked(drawn[q].min(last) as usize);
+                }
+                if let Some(labels) = self.labels {
+                    for (y, label) in y.iter_mut().zip(labels.get_unchecked(b * width + lane..)) {
+                        *y = *y + *label;
+                    }
                 }
             }
         }
-        worst
+        worst.into_iter().fold(0, u32::max)
     }
 
     /// Rows of parameters, one for each path of the group and output.
@@ -227,17 +210,16 @@ impl<L: Link, T: Real> Batch<'_, L, T> {
     /// The predictors of all draws.
     #[inline(always)]
     unsafe fn dot_products<V: Vector<Elem = T>, const H: usize, const J: usize>(&mut self) {
-        let (data, stride) = (self.model.x.as_ptr(), self.model.stride);
-        for k in 0..self.model.link.outputs() {
+        let (data, stride, outputs) = (self.model.x.as_ptr(), self.model.stride, self.model.link.outputs());
+        for k in 0..outputs {
             for draw in (0..GROUP * self.batch).step_by(J) {
                 let mut sums = [[V::splat(T::default()); H]; J];
                 // SAFETY: the caller's. Offsets are those of rows, which are `stride` long; the number of draws is a
-                // multiple of the group, and so of `J`.
+                // multiple of the group, and that of `J`.
                 unsafe {
                     let rows: [*const T; J] = std::array::from_fn(|j| data.add(*self.offsets.get_unchecked(draw + j)));
-                    let theta = self.theta.as_ptr().add(k * stride);
-                    let theta: [*const T; J] =
-                        std::array::from_fn(|j| theta.add(*self.parameters.get_unchecked(draw + j)));
+                    let theta = self.theta.as_ptr().add((draw % GROUP * outputs + k) * stride);
+                    let theta: [*const T; J] = std::array::from_fn(|j| theta.add(j * outputs * stride));
                     for c in (0..stride).step_by(H * V::LANES) {
                         for (sums, (row, theta)) in sums.iter_mut().zip(rows.iter().zip(&theta)) {
                             for (h, sum) in sums.iter_mut().enumerate() {
@@ -311,11 +293,11 @@ impl<L: Link, T: Real> Batch<'_, L, T> {
             for (i, sum) in sums.iter_mut().enumerate() {
                 *sum = penalty * V::load(theta.add(i * V::LANES));
             }
-            let residuals = self.z.as_ptr().add(k * self.draws + q * self.batch);
-            let offsets = self.offsets.as_ptr().add(q * self.batch);
+            let residuals = self.z.as_ptr().add(k * self.draws + q);
+            let offsets = self.offsets.as_ptr().add(q);
             for b in 0..self.batch {
-                let residual = V::splat(*residuals.add(b));
-                let inputs = data.add(*offsets.add(b));
+                let residual = V::splat(*residuals.add(b * GROUP));
+                let inputs = data.add(*offsets.add(b * GROUP));
                 for (i, sum) in sums.iter_mut().enumerate() {
                     *sum = V::load(inputs.add(i * V::LANES)).mul_add(residual, *sum);
                 }
