@@ -55,25 +55,28 @@ def _splitting(x: Array, h: float, z: Array, other: Array) -> Array:
     return keep * (y - h * (y - 0.5 * h * y**3) ** 3) + spread * other
 
 
-# name -> the step, and how many normal numbers it takes. The additive noise makes Platen's scheme Heun's.
-SCHEMES: dict[str, tuple[Callable[[Array, float, Array, Array], Array], int]] = {
-    "euler_maruyama": (lambda x, h, z, _: x + h * force(x) + math.sqrt(2.0 * h) * z, 1),
+# name -> the step, how many random numbers it takes, and the points of their quadrature. The additive noise makes
+# Platen's scheme Heun's. Quadrature with three points is the law of three-point increments itself.
+SCHEMES: dict[str, tuple[Callable[[Array, float, Array, Array], Array], int, int]] = {
+    "euler_maruyama": (lambda x, h, z, _: x + h * force(x) + math.sqrt(2.0 * h) * z, 1, 48),
     # the Markov chain behind it, y, whose next x is y + √(h/2) z with the same z
     "leimkuhler_matthews": (
         lambda y, h, z, _: y + h * force(y + math.sqrt(0.5 * h) * z) + math.sqrt(2.0 * h) * z,
         1,
+        48,
     ),
-    "heun": (_heun, 1),
-    "sra1": (_sra1, 2),
-    "sra3": (_sra3, 2),
-    "exponential_splitting": (_splitting, 2),
+    "heun": (_heun, 1, 48),
+    "heun_three_point": (_heun, 1, 3),
+    "sra1": (_sra1, 2, 24),
+    "sra3": (_sra3, 2, 24),
+    "exponential_splitting": (_splitting, 2, 24),
 }
 
 
 def _operator(name: str, h: float) -> tuple[Array, Array]:
     """The transition matrix on the grid (n, n), and the grid."""
-    step, normals = SCHEMES[name]
-    z, weight = np.polynomial.hermite_e.hermegauss(48 if normals == 1 else 24)
+    step, normals, points = SCHEMES[name]
+    z, weight = np.polynomial.hermite_e.hermegauss(points)
     weight = weight / weight.sum()
     grid, width = np.linspace(-END, END, _POINTS, retstep=True)
     matrix = np.zeros((_POINTS, _POINTS))

@@ -28,7 +28,16 @@ PATHS = math.ceil((1.0 - EXACT - EXACT**2) / (0.5 * TARGET) ** 2)  # E x⁴ = T 
 TIMED = Workload("quartic", "dX = -(X³ + X) dt + √2 dW", dim=1, n_steps=256, dt=0.02, start=START)
 
 # the methods of optsde; and those that peers have too, with their names for them
-OWN = ["euler_maruyama", "leimkuhler_matthews", "heun", "sra1", "sra3", "exponential_splitting", "talay_tubaro"]
+OWN = [
+    "euler_maruyama",
+    "leimkuhler_matthews",
+    "heun",
+    "heun_three_point",
+    "sra1",
+    "sra3",
+    "exponential_splitting",
+    "talay_tubaro",
+]
 PEERS = {
     "diffrax": {"euler_maruyama": "Euler", "heun": "Heun", "sra1": "SRA1"},
     "torchsde": {"euler_maruyama": None},
@@ -45,7 +54,8 @@ def final(method: str, dt: float, n_steps: int, n_paths: int, seed: int, cells: 
         t1=n_steps * dt,
         dt=dt,
         wiener_dt=dt / cells,
-        method=method,
+        method=method.removesuffix("_three_point"),
+        increments="three_point" if method.endswith("_three_point") else "gaussian",
         observe=optsde.Final(),
         rng=seed,
         threads=1,
