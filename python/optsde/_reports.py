@@ -36,6 +36,8 @@ def with_error(value: float, error: float) -> str:
 def axes(ax: Any) -> Any:
     """The axes given, or new ones."""
     if ax is not None:
+        if not hasattr(ax, "plot"):
+            raise TypeError(f"ax: expected matplotlib axes or None, got {type(ax).__name__}")
         return ax
     try:
         import matplotlib.pyplot as plt

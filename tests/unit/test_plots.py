@@ -63,6 +63,14 @@ def close():
 
 
 @pytest.mark.parametrize("draw", DRAWN.values(), ids=DRAWN)
+@pytest.mark.parametrize("ax", [3, np.empty(2, dtype=object)], ids=["a number", "several"])
+def test_what_are_no_axes_is_refused(draw, ax):
+    with pytest.raises(TypeError, match=f"ax: expected matplotlib axes or None, got {type(ax).__name__}"):
+        draw(ax)
+    assert not plt.get_fignums()
+
+
+@pytest.mark.parametrize("draw", DRAWN.values(), ids=DRAWN)
 def test_on_the_axes_that_are_passed(draw):
     figure, (other, ax) = plt.subplots(1, 2)
     assert draw(ax) is ax

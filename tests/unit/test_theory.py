@@ -1,5 +1,6 @@
 """The theory's known answers, to their digits, and what it refuses."""
 
+import pickle
 import subprocess
 import sys
 
@@ -449,6 +450,20 @@ def test_underdamped_langevin():
 
 
 # --- results and refusals ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("law", [
+    theory.gibbs_density(DOUBLE_WELL, 0.1),
+    theory.gibbs_density(Quadratic(TWO_DIM_H, [1.0, -1.0]), 0.5),
+    theory.stationary_density(optsde.OrnsteinUhlenbeck([[1.0, 0.3], [0.1, 2.0]], [0.5, -1.0], 1.0)),
+    theory.stationary_density(optsde.SGD(0.1).sde(Problem(DOUBLE_WELL, optsde.noise.AffineDiagonal(1.0, 0.5)))),
+    theory.stationary_density(optsde.Langevin(optsde.losses.DoubleWell(dim=2), 0.4)),
+])  # fmt: skip
+def test_densities_can_be_pickled(law):
+    copy = pickle.loads(pickle.dumps(law))
+    points = np.linspace(-1.0, 1.0, 6).reshape((6,) if np.ndim(law.var) == 0 else (3, 2))
+    assert np.array_equal(copy(points), law(points))
+    assert repr(copy) == repr(law)
 
 
 def test_results_are_arrays_and_mappings():

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from optsde._arrays import FloatArray, frozen, integer, real_numbers
+from optsde.theory._along import NormalDrift
 from optsde.theory._line import Line
 
 
@@ -131,7 +132,7 @@ class ProductDensity:
                 return part
         # Axes are turned for normal laws alone.
         mean, variance = self.mean[place], self.var[place]
-        return Density(Line(lambda x: (mean - x) / variance, np.ones_like, "marginal"), self._title)
+        return Density(Line(NormalDrift(float(mean), float(variance)), np.ones_like, "marginal"), self._title)
 
     def __call__(self, x: ArrayLike) -> FloatArray:
         """The density at points (..., d), to (...)."""

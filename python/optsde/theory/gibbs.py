@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from optsde.dynamics import Dynamics
 from optsde.losses import Loss, Quadratic
 from optsde.optimizers._base import Model
 from optsde.theory._affine import affine_of, check_constant
+from optsde.theory._along import DriftAlong, GibbsDrift, NoiseAlong, NormalDrift, half_squares
 from optsde.theory._line import Line
 from optsde.theory._lyapunov import stationary_covariance
 from optsde.theory.density import Density, ProductDensity
@@ -78,19 +80,13 @@ def _gibbs(loss: Loss, temperatures: FloatArray, what: str) -> Density | Product
         _check_product(slope, axes @ origin, what, f"the loss {type(loss).__name__}")
     parts, known = [], _has_value(loss)
     for k in range(d):
-
-        def along(x: FloatArray, k: int = k) -> FloatArray:
-            points = np.tile(axes @ origin, (len(x), 1))
-            points[:, k] = x
-            return points
-
-        line = Line(lambda x, k=k: -slope(along(x, k))[:, k] / temperatures[k], np.ones_like, what)  # type: ignore[misc]
+        drift = GibbsDrift(axes @ origin, k, loss, axes, float(temperatures[k]))
+        line = Line(drift, np.ones_like, what)
         offset = 0.0
         if known:
             # Z is of exp(-f/T) with the loss's own zero; the share of the origin is counted once.
-            at = loss.value(along(np.array([line.chart.middle]), k) @ axes)[0]
             base = float(loss.value(origin)) * (1.0 - 1.0 / d)
-            offset = float(at - base) / float(temperatures[k])
+            offset = (drift.value(line.chart.middle) - base) / float(temperatures[k])
         parts.append(Density(line, title, offset))
     return parts[0] if d == 1 else ProductDensity(parts, axes, title)
 
@@ -219,10 +215,8 @@ def _normal(dynamics: Dynamics) -> Density | ProductDensity | None:
         raise ValueError(f"{_WHAT}: the stationary covariance is singular: there is no density")
     title = f"a normal law, of {type(dynamics).__name__ if not isinstance(dynamics, Model) else 'SGD'}"
     middle = axes.T @ mean
-    parts = []
-    for m, variance in zip(middle, variances, strict=True):
-        line = Line(lambda x, m=m, v=variance: (m - x) / v, np.ones_like, _WHAT)  # type: ignore[misc]
-        parts.append(Density(line, title))
+    laws = [NormalDrift(float(m), float(variance)) for m, variance in zip(middle, variances, strict=True)]
+    parts = [Density(Line(law, np.ones_like, _WHAT), title) for law in laws]
     return parts[0] if d == 1 else ProductDensity(parts, axes.T, title)
 
 
@@ -234,10 +228,6 @@ def _by_coordinates(dynamics: Dynamics, loss: Loss | None) -> Density | ProductD
         if not np.array_equal(part(trials, 0.25), part(trials, 3.75), equal_nan=True):
             raise ValueError(f"{_WHAT}: the equation depends on time, and has no stationary density: {dynamics!r}")
 
-    def squares(points: FloatArray) -> FloatArray:
-        with np.errstate(all="ignore"):
-            return np.asarray(np.square(dynamics.diffusion_at(points)).sum(axis=2) / 2.0)
-
     title = repr(dynamics).strip("<>").split(";")[0]
     if d > 1:
         factor = dynamics.diffusion_at(trials)
@@ -248,20 +238,7 @@ def _by_coordinates(dynamics: Dynamics, loss: Loss | None) -> Density | ProductD
                 "noise of these is correlated"
             )
         _check_product(dynamics.drift_at, origin, _WHAT, "the drift")
-        _check_product(squares, origin, _WHAT, "the noise")
-    parts = []
-    for k in range(d):
-
-        def along(x: FloatArray, k: int = k) -> FloatArray:
-            points = np.tile(origin, (len(x), 1))
-            points[:, k] = x
-            return points
-
-        def drift(x: FloatArray, k: int = k) -> FloatArray:
-            return dynamics.drift_at(along(x, k))[:, k]
-
-        def diffusion(x: FloatArray, k: int = k) -> FloatArray:
-            return squares(along(x, k))[:, k]
-
-        parts.append(Density(Line(drift, diffusion, _WHAT), title))
+        _check_product(partial(half_squares, dynamics), origin, _WHAT, "the noise")
+    lines = [Line(DriftAlong(origin, k, dynamics), NoiseAlong(origin, k, dynamics), _WHAT) for k in range(d)]
+    parts = [Density(line, title) for line in lines]
     return parts[0] if d == 1 else ProductDensity(parts, np.eye(d), title)
