@@ -57,6 +57,13 @@ impl<'a, T: Real> Product<'a, T> {
 
     /// Computes: `x` has a row for each column of the matrix, `out` one for each of its rows.
     pub fn apply(self, x: &[T], out: &mut [T], span: Span) -> Result<()> {
+        self.check_all(x, out, span)?;
+        dispatch(Run { product: self, x, out, span });
+        Ok(())
+    }
+
+    /// Fails where lengths do not fit.
+    pub(super) fn check_all(&self, x: &[T], out: &[T], span: Span) -> Result<()> {
         self.check(x, span)?;
         span.check(out, self.matrix.rows(), "out")?;
         if let Start::Rows(rows) = self.start
@@ -64,7 +71,6 @@ impl<'a, T: Real> Product<'a, T> {
         {
             return Err(Error::invalid("start", format!("{} elements, not {}", rows.len(), self.matrix.rows())));
         }
-        dispatch(Run { product: self, x, out, span });
         Ok(())
     }
 

@@ -6,6 +6,7 @@ mod dense;
 mod expm;
 mod matmul;
 mod ou;
+mod sparse;
 
 pub use cholesky::cholesky;
 pub use dense::Dense;
