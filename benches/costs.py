@@ -28,6 +28,9 @@ ARITHMETIC = {
     "exponential_splitting": ("2", "1, and 4 products with matrices"),
     "ornstein_uhlenbeck": ("0", "2 products with matrices"),
     "leimkuhler_matthews": ("1", "1"),
+    "baoab": ("1", "1"),
+    "obabo": ("1", "2"),
+    "ubu": ("1", "2"),
 }
 
 
@@ -40,6 +43,7 @@ def equations() -> dict[str, tuple[optsde.dynamics.Dynamics, object]]:
     scaled = optsde.Problem(bowl, optsde.noise.LossScaled(cov, floor=0.2))
     return {
         "additive, d = 8": (optsde.Langevin(quartic, 0.3), np.full(8, 0.5)),
+        "underdamped, d = 8": (optsde.UnderdampedLangevin(quartic, 0.3, friction=2.0), np.full(8, 0.5)),
         "linear, d = 8": (optsde.OrnsteinUhlenbeck(np.linspace(1.0, 2.0, 8), np.zeros(8), 0.5), np.full(8, 0.5)),
         "diagonal, d = 8": (optsde.SGD(0.2).sde(affine), np.full(8, 0.5)),
         "full, d = m = 2": (optsde.SGD(0.2).sde(scaled), np.array([0.5, -0.5])),
