@@ -5,11 +5,14 @@ use crate::block::Span;
 use crate::elementwise::{add_scaled, scale, scale_rows};
 use crate::error::Result;
 use crate::lanes::Real;
-use crate::linalg::Matrix;
+use crate::linalg::{Matrix, solve};
 use crate::loss::{Loss, Quadratic};
 use crate::noise::{Factor, GradientNoise, NoiseKind};
 use crate::rates::Rates;
 use std::sync::Arc;
+
+/// How many times as far from 0 as the centre a fixed point may be: steps about one that is farther lose their digits.
+const FAR: f64 = 1e6;
 
 /// `dX = -[u R ∇f + λ u R X + (η/2) (u² R H R ∇f - u' R ∇f)] dt - √η u R S dW`, the bracket's last term at order 2.
 ///
@@ -59,16 +62,28 @@ impl<T: Real> ModifiedSgd<T> {
         self.rates.at(t).0
     }
 
-    /// The equation with a bowl for the loss, without decay.
+    /// The equation with a bowl for the loss; none where it has a centre but, with decay, no fixed point.
     fn linear_in(&self, bowl: &Quadratic<f64>) -> Option<Linear> {
         let (h, factor) = (bowl.matrix(), self.constant.clone()?);
         let d = h.rows();
         let scaled = Matrix::from_fn(d, d, |i, j| self.rates.of(i) * h[(i, j)]);
         let square = scaled.times(&scaled);
         let half = self.curved.unwrap_or(0.0);
-        let rate = Matrix::from_fn(d, d, |i, j| scaled[(i, j)] + half * square[(i, j)]);
-        let mean = bowl.center().map_or_else(|| vec![0.0; d], <[f64]>::to_vec);
-        Some(Linear { rate, mean, factor })
+        let pull = scaled.plus(half, &square);
+        let center = bowl.center().map_or_else(|| vec![0.0; d], <[f64]>::to_vec);
+        if self.decay == 0.0 {
+            return Some(Linear { rate: pull, mean: center, factor });
+        }
+        // P (X - c) + λ R X = (P + λ R) (X - m), where (P + λ R) m = P c.
+        let rates: Vec<f64> = (0..d).map(|i| self.rates.of(i)).collect();
+        let rate = pull.plus(self.decay, &Matrix::of_diagonal(&rates));
+        if bowl.center().is_none() {
+            return Some(Linear { rate, mean: center, factor });
+        }
+        let force = pull.times(&Matrix::from_fn(d, 1, |i, _| center[i]));
+        let mean = solve(&rate, force.as_slice())?;
+        let size = |x: &[f64]| x.iter().fold(0.0f64, |most, x| most.max(x.abs()));
+        (size(&mean) <= FAR * size(&center)).then_some(Linear { rate, mean, factor })
     }
 }
 
@@ -163,7 +178,7 @@ impl<T: Real> Sde<T> for ModifiedSgd<T> {
         Ok(())
     }
     fn linear(&self) -> Option<Linear> {
-        if self.decay == 0.0 { self.linear_in(self.quadratic.as_ref()?) } else { None }
+        self.linear_in(self.quadratic.as_ref()?)
     }
     fn linear_part(&self) -> Option<Linear> {
         self.linear().or_else(|| self.linear_in(&self.loss.bowl()?))

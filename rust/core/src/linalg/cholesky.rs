@@ -27,6 +27,15 @@ pub fn cholesky(a: &Matrix<f64>, argument: &str) -> Result<Matrix<f64>> {
     }
 }
 
+/// The factor of a covariance that was found with errors of rounding relative to `variances`, which may be far above its
+/// own: where they have made it indefinite, errors of that size on its diagonal mend it.
+pub fn cholesky_beside(a: &Matrix<f64>, variances: &[f64], argument: &str) -> Result<Matrix<f64>> {
+    cholesky(a, argument).or_else(|_| {
+        let rounding = 64.0 * a.rows() as f64 * f64::EPSILON;
+        cholesky(&a.plus(rounding, &Matrix::of_diagonal(variances)), argument)
+    })
+}
+
 /// The factor, unless a pivot is within rounding of zero.
 fn definite(a: &Matrix<f64>, tolerance: f64) -> Option<Matrix<f64>> {
     let d = a.rows();
@@ -159,6 +168,18 @@ mod tests {
     #[test]
     fn zeros_are_a_covariance() {
         assert_eq!(cholesky(&Matrix::zeros(3, 3), "cov").unwrap(), Matrix::zeros(3, 3));
+    }
+
+    #[test]
+    fn errors_beside_large_variances_are_mended() {
+        // Of rank 1 but for an error of 1e-9 in a variance of 1e-16 that is what is left of one of 1e-9.
+        let a = Matrix::new(2, 2, vec![1e-16 * (1.0 - 1e-9), -1e-8, -1e-8, 1.0]).unwrap();
+        assert!(cholesky(&a, "cov").is_err());
+        let l = cholesky_beside(&a, &[1e-9, 1.0], "cov").unwrap();
+        let error = a.plus(-1.0, &l.congruence(&Matrix::identity(2)));
+        assert!(error[(0, 0)].abs() < 1e-22 && error[(0, 1)].abs() < 1e-20 && error[(1, 1)].abs() < 1e-12, "{error:?}");
+        let indefinite = Matrix::new(2, 2, vec![1.0, 2.0, 2.0, 1.0]).unwrap();
+        assert!(cholesky_beside(&indefinite, &[1.0, 1.0], "cov").is_err());
     }
 
     #[test]

@@ -22,8 +22,9 @@ pub struct OuStep {
 
 /// The exact step of length `h` for the drift matrix `b` and the noise covariance (rate) `q`.
 ///
-/// Three quantities are found without subtractions by series at `h / 2ᵏ` and then doubled `k` times: `phi`,
-/// `integral` and `residual_cov`. So it is accurate for tiny steps and for long ones, stable or not.
+/// Four quantities are found without subtractions by series at `h / 2ᵏ` and then doubled `k` times: `phi`, `phi - 1`,
+/// `integral` and `residual_cov`. So it is accurate for tiny steps and for long ones, stable or not, and where some
+/// rates are many orders of magnitude above others: what squares of `phi` lose of a slow one, `phi - 1` keeps.
 pub fn ou_step(b: &Matrix<f64>, q: &Matrix<f64>, h: f64) -> Result<OuStep> {
     b.check_square("b")?;
     q.check_square("q")?;
@@ -36,13 +37,17 @@ pub fn ou_step(b: &Matrix<f64>, q: &Matrix<f64>, h: f64) -> Result<OuStep> {
     let q = &q.symmetrised();
     let doublings = halvings(b.norm() * h, SMALL)?;
     let mut step = h * 0.5f64.powi(doublings);
-    let (mut phi, mut integral, mut residual) = series(b, q, step);
+    let (mut phi, mut change, mut integral, mut residual) = series(b, q, step);
     for _ in 0..doublings {
         // The two halves differ in their increments D = W₁ - W₂, with E D² = 2 step, through (phi - 1) integral.
-        let across = b.times(&integral).times(&integral);
+        let across = change.times(&integral);
         residual = residual.plus(1.0, &phi.congruence(&residual)).plus(0.5 / step, &across.congruence(q));
         integral = integral.plus(1.0, &phi.times(&integral));
         phi = phi.times(&phi);
+        change = change.scaled(2.0).plus(1.0, &change.times(&change));
+        for i in (0..b.rows()).filter(|&i| change[(i, i)].abs() < 0.5) {
+            phi[(i, i)] = 1.0 + change[(i, i)];
+        }
         step *= 2.0;
     }
     let cov = residual.plus(1.0 / h, &integral.congruence(q));
@@ -58,11 +63,11 @@ pub(super) fn halvings(norm: f64, small: f64) -> Result<i32> {
     Ok(count as i32)
 }
 
-/// `phi`, `integral` and `residual_cov` for a small step.
+/// `phi`, `phi - 1`, `integral` and `residual_cov` for a small step.
 ///
-/// With `P_a = (-B h)ᵃ` they are `Σ P_a / a!`, `h Σ P_a / (a + 1)!` and `h Σ w_a w_b / (a + b + 1) P_a Q P_bᵀ` where
+/// With `P_a = (-B h)ᵃ` they are `Σ P_a / a!`, the same from `a = 1` on, `h Σ P_a / (a + 1)!` and `h Σ w_a w_b / (a + b + 1) P_a Q P_bᵀ` where
 /// `w_a = a / (a + 1)!`, since `1 / (a + b + 1) - 1 / ((a + 1) (b + 1)) = a b / ((a + b + 1) (a + 1) (b + 1))`.
-fn series(b: &Matrix<f64>, q: &Matrix<f64>, h: f64) -> (Matrix<f64>, Matrix<f64>, Matrix<f64>) {
+fn series(b: &Matrix<f64>, q: &Matrix<f64>, h: f64) -> (Matrix<f64>, Matrix<f64>, Matrix<f64>, Matrix<f64>) {
     let d = b.rows();
     let step = b.scaled(-h);
     let mut powers = vec![Matrix::identity(d)];
@@ -71,9 +76,11 @@ fn series(b: &Matrix<f64>, q: &Matrix<f64>, h: f64) -> (Matrix<f64>, Matrix<f64>
         powers.push(powers[a - 1].times(&step));
         factorial.push(factorial[a - 1] * a as f64);
     }
-    let (mut phi, mut integral, mut residual) = (Matrix::zeros(d, d), Matrix::zeros(d, d), Matrix::zeros(d, d));
+    let (mut change, mut integral, mut residual) = (Matrix::zeros(d, d), Matrix::zeros(d, d), Matrix::zeros(d, d));
     for a in (0..=TERMS).rev() {
-        phi = phi.plus(1.0 / factorial[a], &powers[a]);
+        if a > 0 {
+            change = change.plus(1.0 / factorial[a], &powers[a]);
+        }
         integral = integral.plus(h / factorial[a + 1], &powers[a]);
     }
     for a in (1..=TERMS).rev() {
@@ -83,14 +90,14 @@ fn series(b: &Matrix<f64>, q: &Matrix<f64>, h: f64) -> (Matrix<f64>, Matrix<f64>
         }
         residual = residual.plus(h * a as f64 / factorial[a + 1], &powers[a].times(q).times(&right.transposed()));
     }
-    (phi, integral, residual.symmetrised())
+    (change.plus(1.0, &powers[0]), change, integral, residual.symmetrised())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::linalg::cholesky;
     use crate::linalg::expm::expm;
+    use crate::linalg::{cholesky, cholesky_beside};
 
     fn square(data: &[f64]) -> Matrix<f64> {
         let d = data.len().isqrt();
@@ -130,6 +137,31 @@ mod tests {
             };
             let rough = step.residual_cov[(0, 0)];
             assert!((rough - residual).abs() <= 1e-7 * residual, "{rough} {residual} at {z}");
+        }
+    }
+
+    #[test]
+    fn slow_rates_beside_fast_ones_in_closed_form() {
+        // Underdamped motion in a bowl of curvature 2 at temperature 1, with friction from moderate to enormous.
+        let h = 2.0f64;
+        for friction in [10.0f64, 1e4, 1e8, 1e12] {
+            let (b, q) = (square(&[0.0, -1.0, h, friction]), square(&[0.0, 0.0, 0.0, 2.0 * friction]));
+            let root = (friction * friction - 4.0 * h).sqrt();
+            let (fast, slow) = (0.5 * (friction + root), 2.0 * h / (friction + root));
+            for t in [0.01, 1.0, friction] {
+                let step = ou_step(&b, &q, t).unwrap();
+                let x = (fast * (-slow * t).exp() - slow * (-fast * t).exp()) / root;
+                let y = ((-slow * t).exp() - (-fast * t).exp()) / root;
+                assert!((step.phi[(0, 0)] - x).abs() <= 1e-12, "{} {x} at {friction} {t}", step.phi[(0, 0)]);
+                assert!((step.phi[(0, 1)] - y).abs() <= 1e-12 * y, "{} {y} at {friction} {t}", step.phi[(0, 1)]);
+                // What the stationary law, of variance 1 / h, has forgotten.
+                let cov = (1.0 - x * x) / h - y * y;
+                assert!((step.cov[(0, 0)] - cov).abs() <= 1e-12, "{} {cov} at {friction} {t}", step.cov[(0, 0)]);
+                let variances = [step.cov[(0, 0)], step.cov[(1, 1)]];
+                let factor = cholesky_beside(&step.residual_cov, &variances, "cov").unwrap();
+                let back = factor.congruence(&Matrix::identity(2));
+                assert!(back.plus(-1.0, &step.residual_cov).norm() <= 1e-12 * back.norm());
+            }
         }
     }
 

@@ -4,7 +4,7 @@ use super::{Draws, Step, Stepper};
 use crate::dynamics::Sde;
 use crate::error::{Error, Result};
 use crate::lanes::Real;
-use crate::linalg::{Dense, Matrix, cholesky, ou_step};
+use crate::linalg::{Dense, Matrix, cholesky_beside, ou_step};
 
 /// `X' = mean + Φ (X - mean) + G ΔW + R ξ`.
 ///
@@ -30,12 +30,15 @@ impl<T: Real> ExactOrnsteinUhlenbeck<T> {
                 format!("the exact step overflows: exp(-A dt) is not finite for dt = {h}; take a shorter one");
             return Err(Error::invalid("dt", message));
         }
+        // Each doubling of the step doubles an error of rounding in the residual along a slow direction. The variance of
+        // the step grows there no slower, and so bounds what has become of them.
+        let variances: Vec<f64> = (0..linear.mean.len()).map(|i| exact.cov[(i, i)]).collect();
         Ok(Self {
             propagator: Dense::new(&exact.phi),
             mean: linear.mean.iter().map(|x| T::from_f64(*x)).collect(),
             wiener: factor.cols(),
             from_increment: Dense::new(&exact.integral.times(&factor).scaled(1.0 / h)),
-            residual: Dense::lower(&cholesky(&exact.residual_cov, "cov")?),
+            residual: Dense::lower(&cholesky_beside(&exact.residual_cov, &variances, "cov")?),
         })
     }
 }
