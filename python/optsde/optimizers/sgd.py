@@ -138,9 +138,10 @@ class SGD(Optimizer):
     def _check_order(self, problem: Problem, order: Order, regime: str | None) -> None:
         if not problem.noise._finite_variance:
             raise ValueError("order: the equation driven by α-stable noise is of order 1 only")
-        if self.weight_decay > 0.0:
+        if self.weight_decay > 0.0 and not self._plain:
             raise ValueError(
-                "order: the equation of order 2 is derived without weight decay; put the penalty into the loss"
+                "order: with momentum the equation of order 2 is derived without weight decay; put the penalty into "
+                "the loss"
             )
         if not is_smooth(self.lr):
             raise ValueError("order: the equation of order 2 needs a schedule without jumps, and this one jumps")
@@ -155,8 +156,9 @@ class SGD(Optimizer):
         return self._clock(model.regime) if varying else 0.0
 
     def _native(self, model: Model) -> dict[str, Any]:
-        l2 = 0.0 if self.decoupled else self.weight_decay
-        decay = self.weight_decay if self.decoupled else 0.0
+        # A step without momentum is the same with either decay. The terms of order 2 need the penalty's Hessian too.
+        decoupled = self.decoupled and model.order == 1
+        l2, decay = (0.0, self.weight_decay) if decoupled else (self.weight_decay, 0.0)
         constant = not isinstance(self.lr, Schedule)
         exact = isinstance(model.problem.loss, Quadratic) and isinstance(
             model.problem.noise, (Gaussian, StudentT, Zero)
@@ -185,8 +187,9 @@ class SGD(Optimizer):
     def _formula(self, model: Model) -> str:
         two = model.order == 2
         decayed = self.weight_decay > 0.0
-        slope = "∇f + λ θ" if decayed and not self.decoupled else "∇f"
-        shrunk = " - η λ θ" if decayed and self.decoupled else ""
+        decoupled = decayed and self.decoupled and not two
+        slope = "∇f + λ θ" if decayed and not decoupled else "∇f"
+        shrunk = " - η λ θ" if decoupled else ""
         if model._discrete:
             if self._plain:
                 move = "(η/l) (r₁ g₁ + r₂ g₂)" if model.form == "svag" else "η g"
@@ -204,16 +207,17 @@ class SGD(Optimizer):
         if self._plain or model.regime == "overdamped":
             rate, root = ("η", "√η") if self._plain else ("η/(1-β)", "√(η/(1-β))")
             pull = "λ" if self._plain else "λ (1-β)"
-            shrunk = f" - {pull} {u}{r}θ" if decayed and self.decoupled else ""
-            slope = f"({slope})" if "+" in slope and (u or r or shrunk) else slope
-            curved = f"({u and 'u² '}{r}H {r}∇f - u̇ {r}∇f)" if u else f"{r}H {r}∇f"
+            shrunk = f" - {pull} {u}{r}θ" if decoupled else ""
+            slope = f"({slope})" if "+" in slope and (u or r or shrunk or two) else slope
+            hessian = "(H + λ I)" if decayed else "H"
+            curved = f"(u² {r}{hessian} {r}{slope} - u̇ {r}{slope})" if u else f"{r}{hessian} {r}{slope}"
             second = f" + ({rate}/2) {curved}" if two else ""
             kick = f" - {root} {u}{r}S(X) dW,  S Sᵀ = Σ/B (Itô)" if noisy else ""
             inside = f"{u}{r}{slope}{second}{shrunk.replace(' - ', ' + ')}".replace("∇f", "∇f(X)").replace("θ", "X")
             return f"dX = -{f'[{inside}]' if ' ' in inside else inside} dt{kick}"
         friction = "(r/t)" if isinstance(self.momentum, Nesterov) else "μ"
         slope = f"{r}(∇f(X) + λ X)" if "+" in slope else f"{r}∇f(X)"
-        shrunk = f" - ε λ {u}{r}X" if decayed and self.decoupled else ""
+        shrunk = f" - ε λ {u}{r}X" if decoupled else ""
         kick = f" - √ε {r}S(X) dW,  S Sᵀ = Σ/B (Itô)" if noisy else ""
         if not two:
             return f"dX = {f'({u}V{shrunk})' if shrunk else f'{u}V'} dt,  dV = -({friction} V + {slope}) dt{kick}"
@@ -253,7 +257,8 @@ class SGD(Optimizer):
         small = "η" if self._plain else ("√η" if model.regime == "sme" else "η/(1 - β)")
         text = f"weak order {model.order} in {small} on finite times"
         if self._plain:
-            return f"{text}; stable for every η, so useless beyond the edge of stability η λ_max = 2"
+            curvature = "(λ_max(H) + λ)" if self.weight_decay > 0.0 else "λ_max"
+            return f"{text}; stable for every η, so useless beyond the edge of stability η {curvature} = 2"
         if model.regime == "sme":
             return f"{text}, for 1 - β of the order √η"
         return f"{text}, for β fixed as η falls"
