@@ -4,9 +4,7 @@ use crate::callback::{PythonFunction, Shared};
 use crate::errors::to_python;
 use crate::{heavy_tails, minibatch};
 use numpy::{PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn};
-use optsde_core::dynamics::{
-    FunctionNoise, FunctionSde, GradientFlow, GradientSde, Linear, LinearSde, Sde, UnderdampedLangevin,
-};
+use optsde_core::dynamics::{FunctionNoise, FunctionSde, GradientSde, Linear, LinearSde, Sde, UnderdampedLangevin};
 use optsde_core::error::Error;
 use optsde_core::function::{BlockFunction, Compiled};
 use optsde_core::linalg::Matrix;
@@ -287,10 +285,6 @@ pub fn sde<T: RunElement>(dict: &Bound<'_, PyDict>) -> PyResult<Arc<dyn Sde<T>>>
             // z = ΔL / lr^(1/α).
             let rate = noise.stable().map_or_else(|| (lr / batch).sqrt(), |stable| stable.rate(lr));
             Arc::new(GradientSde::new(loss, noise, -rate, None, quadratic(builtin(&of)?)))
-        }
-        "gradient_flow" => {
-            let loss = loss::<T>(&entry::<Bound<'_, PyDict>>(dict, "loss")?)?;
-            Arc::new(GradientFlow::new(loss, entry(dict, "lr")?, entry(dict, "order")?))
         }
         "langevin" => {
             let of: Bound<'_, PyDict> = entry(dict, "loss")?;

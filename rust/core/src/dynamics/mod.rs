@@ -1,7 +1,6 @@
 //! Itô equations `dX = a(t, X) dt + b(t, X) dW` on blocks of paths: one file a family.
 
 mod adaptive;
-mod flow;
 mod function;
 mod gradient;
 mod linear;
@@ -11,7 +10,6 @@ mod sign;
 mod underdamped;
 
 pub use adaptive::{Adaptive, AdaptiveModel, Order, Ordering, Regime, Rule};
-pub use flow::GradientFlow;
 pub use function::{FunctionNoise, FunctionSde};
 pub use gradient::GradientSde;
 pub use linear::{Linear, LinearSde};

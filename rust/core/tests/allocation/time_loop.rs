@@ -1,7 +1,7 @@
 //! The time loop allocates nothing: a run of many steps makes as many allocations as a run of few.
 
 use optsde_core::dynamics::{
-    Adaptive, AdaptiveModel, Friction, GradientFlow, GradientSde, MomentumSde, Order, Regime, Rule, Sde,
+    Adaptive, AdaptiveModel, Friction, GradientSde, ModifiedSgd, MomentumSde, Order, Regime, Rule, Sde,
 };
 use optsde_core::ensemble::{Control, Initial, Plan, Start, run};
 use optsde_core::error::{Error, Result};
@@ -71,7 +71,9 @@ fn equations<T: Element>() -> Result<Vec<Arc<dyn Sde<T>>>> {
     let losses = bowls.chain(others.into_iter().map(|loss| (loss, None)));
     let mut list: Vec<Arc<dyn Sde<T>>> = Vec::new();
     for (loss, quadratic) in losses {
-        list.push(Arc::new(GradientFlow::new(loss.clone(), 0.1, 2)));
+        let quiet = GradientNoise::new(Arc::new(Zero(2)), -0.1);
+        let steady = Rates::new(None, Schedule::Constant, 0.1)?;
+        list.push(Arc::new(ModifiedSgd::new(loss.clone(), quiet, steady, 0.0, Some(0.05), None)));
         let full = Factor::of_covariance(&matrix)?;
         let diagonal = Factor::of_variances(&[1.0, 2.0]);
         let mut noises: Vec<Arc<dyn Noise<T>>> = vec![
