@@ -15,6 +15,9 @@ from optsde._arrays import integer
 from optsde.errors import DivergenceError
 from optsde.simulate import MOST_THREADS
 
+# The exit code of an experiment that ran to its end without the accuracy that was asked for.
+_MISSED = 3
+
 
 def _count(text: str) -> int:
     """An integer of at least 1, underscores and exponents such as 1e6 allowed."""
@@ -63,7 +66,8 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser(
         "run",
         help="an experiment from a file: results, a table and pictures in a folder",
-        description="Runs the experiment that a TOML file describes (docs/experiments.md) and writes a folder.",
+        description="Runs the experiment that a TOML file describes (docs/experiments.md) and writes a folder. "
+        "The exit code is 3 where an accuracy was asked for and not reached.",
         allow_abbrev=False,
     )
     run.add_argument("file", type=Path, help="the experiment, such as experiment.toml")
@@ -107,9 +111,11 @@ def _run(options: argparse.Namespace) -> int:
     with warnings.catch_warnings():
         # One line each; where in this package they arise means nothing to those who wrote the file.
         warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
-        run_experiment(options.file, out)
+        report = run_experiment(options.file, out)
     print(f"results are in {out}")
-    return 0
+    for reason in report.missed:
+        print(f"optsde run: accuracy not reached: {reason}", file=sys.stderr)
+    return _MISSED if report.missed else 0
 
 
 def _bench() -> int:

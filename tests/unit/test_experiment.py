@@ -434,6 +434,48 @@ def test_command(tmp_path):
     assert (tmp_path / "wells" / "table.csv").exists()
 
 
+UNBOUNDED = """\
+task = "stationary"
+[loss]
+kind = "Quadratic"
+H = 1.0
+dim = 1
+[noise]
+kind = "Gaussian"
+cov = 1.0
+[optimizer]
+kind = "SGD"
+lr = 2.5
+[run]
+rng = 1
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (EXPECT, []),
+        (EXPECT.replace("atol = 0.05", "atol = 1e-4\nmax_cost = 5000"), ["max_cost: the 95 % error"]),
+        (SGD.replace("rtol = 0.2\nmax_steps = 4000", "rtol = 1e-3\nmax_steps = 600\nn_paths = 16"), ["budget: "]),
+        (UNBOUNDED, ["not_stationary: paths grow without bound"]),
+        (
+            EXPECT + "max_cost = 5000\n[sweep]\nrun.atol = [0.05, 1e-4, 2e-4]\n",
+            ["run.atol = 0.0001: max_cost: ", "run.atol = 0.0002: max_cost: "],
+        ),
+    ],
+    ids=["reached", "budget of expect", "budget of stationary", "not stationary", "sweep"],
+)
+def test_exit_code_says_whether_the_accuracy_was_reached(text, says, tmp_path, capsys):
+    (tmp_path / "some.toml").write_text(text, encoding="utf-8")
+    assert cli.main(["run", str(tmp_path / "some.toml")]) == (3 if says else 0)
+    told = capsys.readouterr()
+    lines = [line for line in told.err.splitlines() if line.startswith("optsde run: accuracy not reached: ")]
+    assert len(lines) == len(says)
+    assert all(f"not reached: {part}" in line for part, line in zip(says, lines, strict=True))
+    assert f"results are in {tmp_path / 'some'}" in told.out
+    assert set(ALWAYS) <= set(files(tmp_path / "some"))
+
+
 @pytest.mark.parametrize(
     ("file", "options", "says"),
     [

@@ -35,9 +35,17 @@ class Row:
 
 @dataclass(frozen=True)
 class Report:
-    """All rows of an experiment."""
+    """All rows of an experiment.
+
+    Attributes
+    ----------
+    rows : sequence of Row
+    missed : sequence of str
+        A sentence for each run that did not reach the accuracy asked for.
+    """
 
     rows: Sequence[Row]
+    missed: Sequence[str] = ()
 
     @property
     def _settings(self) -> list[str]:

@@ -43,6 +43,8 @@ class Outcome:
         What is not there, and why.
     headline : str
         The quantity that is drawn against what is swept.
+    missed : str
+        Why the accuracy asked for was not reached; empty where it was, or none was asked.
     """
 
     result: Any
@@ -51,6 +53,7 @@ class Outcome:
     note: str = ""
     remarks: Sequence[str] = ()
     headline: str = ""
+    missed: str = ""
 
 
 Run = Callable[[], Outcome]
@@ -68,6 +71,10 @@ def _call(objects: Objects, function: Callable[..., Any], **given: Any) -> Calla
     arguments = reader.arguments(("run",), function, hidden, ("theta0",))
     arguments = {key: value for key, value in arguments.items() if value is not None}
     return lambda: reader.apply(("run",), function, arguments)
+
+
+def _missed(found: optsde.StationaryEnsemble | optsde.ExpectedValue) -> str:
+    return "" if found.status == "converged" else f"{found.status}: {found.reason}"
 
 
 def _rows(
@@ -99,7 +106,7 @@ def _stationary(objects: Objects) -> Run:
         if dynamics.dim > 1:
             law = laws.get("exact", laws.get("Ornstein-Uhlenbeck"))
             pictures["corner"] = corner(found.samples, law)
-        return Outcome(found, rows, pictures, repr(found), theory.notes, "var theta[0]")
+        return Outcome(found, rows, pictures, repr(found), theory.notes, "var theta[0]", _missed(found))
 
     return run
 
@@ -143,7 +150,8 @@ def _expect(objects: Objects) -> Run:
         found = call()
         quantity = f"E {objects.reader.get('run', 'function')}"
         pictures = {"levels": curves(lambda ax: found.plot(ax))}
-        return Outcome(found, [Row(quantity, found.value, found.error)], pictures, repr(found), (), quantity)
+        row = Row(quantity, found.value, found.error)
+        return Outcome(found, [row], pictures, repr(found), (), quantity, _missed(found))
 
     return run
 

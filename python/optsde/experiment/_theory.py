@@ -26,7 +26,13 @@ class Law:
         if self.density is not None and len(self.mean) == 1:
             return self.density  # type: ignore[no-any-return]
         mean, var = self.mean[coord], self.cov[coord, coord]
-        return lambda x: np.exp(-((x - mean) ** 2) / (2.0 * var)) / np.sqrt(2.0 * np.pi * var)
+
+        def normal(x: FloatArray) -> FloatArray:
+            # Of paths that grew without bound squares overflow, where the density is 0.
+            with np.errstate(over="ignore"):
+                return np.asarray(np.exp(-((x - mean) ** 2) / (2.0 * var)) / np.sqrt(2.0 * np.pi * var))
+
+        return normal
 
 
 class Theory:

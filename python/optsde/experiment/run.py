@@ -91,9 +91,10 @@ def run_experiment(path: Path, out: Path, say: Callable[[str], None] = print) ->
     Returns
     -------
     Report
-        The table. The folder has it as ``table.txt`` and ``table.csv``, with the file itself (``experiment.toml``), the
-        result (``result.optsde`` of ensembles, for :func:`optsde.load`; ``result.npz`` of others, for ``numpy.load``)
-        and pictures; of several runs the last two in folders ``run_1``, ``run_2``, …
+        The table, and in ``missed`` which runs did not reach the accuracy asked for. The folder has the table as
+        ``table.txt`` and ``table.csv``, with the file itself (``experiment.toml``), the result (``result.optsde`` of
+        ensembles, for :func:`optsde.load`; ``result.npz`` of others, for ``numpy.load``) and pictures; of several runs
+        the last two in folders ``run_1``, ``run_2``, …
 
     Raises
     ------
@@ -116,6 +117,7 @@ def run_experiment(path: Path, out: Path, say: Callable[[str], None] = print) ->
     folder = _Folder(out, say)
     rows: list[Row] = []
     heads: list[Row] = []
+    missed: list[str] = []
     for index, values in enumerate(runs, start=1):
         place = out / f"run_{index:0{len(str(len(runs)))}d}" if len(runs) > 1 else out
         if values:
@@ -134,6 +136,8 @@ def run_experiment(path: Path, out: Path, say: Callable[[str], None] = print) ->
         made = [replace(row, settings=values) for row in outcome.rows]
         rows += made
         heads += [row for row in made if row.quantity == outcome.headline]
+        if outcome.missed:
+            missed.append(f"{_title('', values)}: {outcome.missed}" if values else outcome.missed)
         # After each run: what is done is kept, whatever becomes of the next. After a first that failed the folder is
         # empty, and can be used again.
         (out / "experiment.toml").write_text(reader.text, encoding="utf-8")
@@ -143,7 +147,7 @@ def run_experiment(path: Path, out: Path, say: Callable[[str], None] = print) ->
         swept = list(values)
         if len(swept) == 1 and len(heads) > 1:
             folder.picture(out / "sweep.png", _pictures.sweep(swept[0], heads), title)
-    report = Report(rows)
+    report = Report(rows, missed)
     say(report.text())
     return report
 
