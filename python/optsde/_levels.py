@@ -32,8 +32,8 @@ from optsde.simulate import simulate
 # Bytes of states that a piece may take, and its most paths.
 _PIECE_BYTES = 32 << 20
 _LARGEST_PIECE = 1 << 16
-# A few paths with short steps, to see where paths go and whether the arguments fit.
-_PROBE_PATHS = 64
+# A few paths with short steps, to see where paths go, whether the arguments fit, and whether any is left.
+PROBE_PATHS = 64
 _PROBE_STEPS = 16
 # Platen's scheme evaluates the noise at two points for each Wiener process: beyond so many others are cheaper.
 _MOST_FOR_PLATEN = 32
@@ -152,7 +152,7 @@ class Sampler:
             exact = question.method == "ornstein_uhlenbeck"
             steps = self.coarsest if exact else max(_PROBE_STEPS, self.coarsest)
             options = {"t1": question.t1, "dt": span / steps, "method": question.method}
-        ensemble = self._simulated(dynamics, _PROBE_PATHS, options)
+        ensemble = self._simulated(dynamics, PROBE_PATHS, options)
         self._recipe = _recipe_of(ensemble)
         if dynamics._discrete:
             self.coarsest = self._recipe.grid.n_steps
@@ -232,15 +232,15 @@ class Sampler:
         raw["bad_paths"] = raw["bad_paths"] - start
         return raw
 
-    def values(self, key: Key, steps: int, cells: int, first: int, last: int) -> tuple[FloatArray, Mask]:
-        """Values (n,) of paths first to last, and which of them became non-finite."""
+    def values(self, key: Key, steps: int, cells: int, first: int, last: int) -> tuple[FloatArray, Mask, Mask]:
+        """Values (n,) of paths first to last, which paths became non-finite, and which values of finite ones are."""
         raw = self._run(self._recipe, key, steps, cells, first, last)
         final = raw["observers"][0]["values"]
         state = {name: rows_of(final, rows) for name, rows in self._recipe.variables.items()}
         values = self.question.functions.values(state)[0]
-        bad = ~np.isfinite(values)
-        bad[raw["bad_paths"]] = True
-        return values, bad
+        diverged = np.zeros(len(values), dtype=bool)
+        diverged[raw["bad_paths"]] = True
+        return values, diverged, ~np.isfinite(values) & ~diverged
 
     def controls(self, key: Key, steps: int, first: int, last: int) -> FloatArray:
         """Control variates (c, n) of the same paths."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from optsde._arrays import FloatArray
 from optsde._coupled import derived
-from optsde._levels import Sampler
+from optsde._levels import PROBE_PATHS, Sampler
 from optsde._slope import Slope, fitted_slope
 from optsde._tally import Tally
 
@@ -36,6 +36,16 @@ _UNSEEN_ORDER = 1.0
 _HIGHEST_ORDER = 16.0
 # Means that cancel leave this part of the largest.
 _ROUNDING = 4e-16
+# Where all paths of a step are lost, a few of steps shorter by this power of 2 show whether any is left with those.
+_PROBED = 4
+# A value is told from zero where it is so many standard errors, which must be at most this part of the function's
+# standard deviation before it is said that it cannot be: 90,000 samples, or more where rtol is smaller.
+_NONZERO = 2.0
+_FINE = 1.0 / 300.0
+# As long as it is unclear, samples are for a standard error smaller by this factor, not for a tolerance made of noise.
+_UNCLEAR = 5.0
+_NEAR_ZERO = "the value cannot be told from zero, to which no error is relative: give atol"
+_SMALLER = 4.0
 
 
 class Level:
@@ -52,7 +62,7 @@ class Level:
         self._tallies = {False: Tally(), True: Tally()}
         self.twin = dict.fromkeys((False, True), sampler.has_twin(self.steps))
         self.gain = {False: 1.0, True: 1.0}
-        self.n_diverged = 0
+        self.n_diverged = self.n_undefined = 0
         self._at = 0
 
     def cost(self, coupled: bool) -> float:
@@ -73,7 +83,7 @@ class Level:
         plain, less = tally.plain()[1], tally.regressed()[1]
         with_twin = self.cost(coupled)
         self.twin[coupled] = False
-        if less > 0.0 and not self.n_diverged and plain / less * self.cost(coupled) >= _GAIN * with_twin:
+        if less > 0.0 and not self.n_lost and plain / less * self.cost(coupled) >= _GAIN * with_twin:
             self.twin[coupled], self.gain[coupled] = True, plain / less
         else:
             self._tallies[coupled] = tally.without_controls()
@@ -86,18 +96,21 @@ class Level:
         unit, sampler = self._sampler.unit, self._sampler
         while self._at < samples * unit:
             piece = self._at, min(samples * unit, (self._at // sampler.piece + 1) * sampler.piece)
-            values, bad = sampler.values(self._key, self.steps, 1, *piece)
+            values, diverged, undefined = sampler.values(self._key, self.steps, 1, *piece)
             rows = {False: values}
             if True in wanted:
-                longer, also = sampler.values(self._key, self.steps // 2, 2, *piece)
+                longer, *also = sampler.values(self._key, self.steps // 2, 2, *piece)
                 with np.errstate(invalid="ignore"):
                     rows[True] = values - longer
-                bad |= also
-            controls = np.zeros((0, len(bad)))
+                diverged |= also[0]
+                undefined |= also[1]
+            controls = np.zeros((0, len(values)))
             if any(self.twin[coupled] for coupled in wanted):
                 controls = sampler.controls(self._key, self.steps, *piece)
-                bad |= ~np.isfinite(controls).all(axis=0)
-            self.n_diverged += int(np.count_nonzero(bad))
+                diverged |= ~np.isfinite(controls).all(axis=0)
+            self.n_diverged += int(np.count_nonzero(diverged))
+            self.n_undefined += int(np.count_nonzero(undefined & ~diverged))
+            bad = diverged | undefined
             # Of antithetic paths the mean of a pair is a sample, because they are not independent.
             keep: NDArray[np.bool_] = np.logical_not(bad.reshape(-1, unit).any(axis=1))
             controls = _samples(controls, unit, keep)
@@ -110,7 +123,7 @@ class Level:
         """Mean, variance of a sample and variance of the mean."""
         tally = self._tallies[coupled]
         # Controls have expectation 0 over all paths, not over those that survive.
-        return tally.regressed() if self.twin[coupled] and not self.n_diverged else tally.plain()
+        return tally.regressed() if self.twin[coupled] and not self.n_lost else tally.plain()
 
     def samples(self, coupled: bool) -> int:
         """Samples that count."""
@@ -121,8 +134,18 @@ class Level:
         return self._tallies[coupled].kurtosis
 
     @property
+    def deviation(self) -> float:
+        """Standard deviation of the step's own samples, without control variates."""
+        return math.sqrt(self._tallies[False].plain()[1])
+
+    @property
+    def n_lost(self) -> int:
+        """Paths that do not count: they became non-finite, or the function's value at their end is."""
+        return self.n_diverged + self.n_undefined
+
+    @property
     def drawn(self) -> int:
-        """Samples drawn, those of diverged paths among them."""
+        """Samples drawn, those that do not count among them."""
         return self._at // self._sampler.unit
 
 
@@ -205,6 +228,7 @@ class Multilevel:
         self.max_level, self.max_cost = 0 if sampler.exact else max_level, max_cost
         self.levels: list[Level] = []
         self.first = 0
+        self._shortest = math.nan
         self.status, self.reason = "interrupted", "Ctrl-C before the tolerance was met"
 
     # --- what is known ------------------------------------------------------------------------------------------------
@@ -212,6 +236,26 @@ class Multilevel:
     def tolerance(self, value: float) -> float:
         """What the error may be."""
         return max(self.atol, self.rtol * abs(value))
+
+    def _fine(self, found: Found) -> float:
+        """The standard error at which a value of two of them counts as zero; 0 where the tolerance needs no value."""
+        if self.atol > 0.0 or not found.stderr > 0.0:
+            return 0.0
+        return min(self.rtol, _FINE) * found.rows[0].level.deviation
+
+    def _aim(self, found: Found) -> float:
+        """The tolerance that the next samples are for."""
+        tolerance, fine = self.tolerance(found.value), self._fine(found)
+        if fine == 0.0 or abs(found.value) > _UNCLEAR * found.stderr:
+            return tolerance
+        # Not for what hardly differs, which might need no samples.
+        return max(tolerance, QUANTILE * (fine if found.stderr > 1.5 * fine else found.stderr / _SMALLER))
+
+    def _hidden_by_zero(self, found: Found) -> bool:
+        """Whether the value cannot be told from zero, for which there is no relative error."""
+        fine = self._fine(found)
+        small = found.stderr <= 1.5 * fine and found.bias <= QUANTILE * 1.5 * fine
+        return small and abs(found.value) <= _NONZERO * found.stderr
 
     def _weight(self, last: bool) -> float:
         """Of a level's mean in the value: 1, more for the last one where it is extrapolated from."""
@@ -308,7 +352,7 @@ class Multilevel:
             coupled = level.index > first
             mean, variance, _ = level.estimate(coupled)
             square = variance + mean * mean if coupled else variance
-            if level.n_diverged or not math.isfinite(square):
+            if level.n_lost or not math.isfinite(square):
                 return math.inf
             total += math.sqrt(square * level.cost(coupled))
         return total
@@ -340,6 +384,7 @@ class Multilevel:
         level = Level(self.sampler, len(self.levels))
         level.open()
         self.levels.append(level)
+        self._shortest = level.dt
 
     def _can_open(self) -> str | None:
         """Why there is no further level."""
@@ -349,12 +394,29 @@ class Multilevel:
             return f"max_cost = {self.max_cost:.3g} path-steps"
         return None
 
+    def _hopeless(self) -> bool:
+        """Whether all of a few paths of steps that are ever shorter are lost, down to the shortest there may be."""
+        sampler, last = self.sampler, self.levels[-1].index
+        paths = min(PROBE_PATHS, sampler.pilot * sampler.unit)
+        for index in [
+            *range(last + _PROBED, self.max_level, _PROBED),
+            *([self.max_level] if last < self.max_level else []),
+        ]:
+            steps = sampler.coarsest << index
+            if sampler.path_steps + paths * steps > self.max_cost:
+                break
+            self._shortest = sampler.dt(steps)
+            _, diverged, undefined = sampler.values(derived(sampler.key, 3, index), steps, 1, 0, paths)
+            if not (diverged | undefined).all():
+                return False
+        return True
+
     def _stop(self, status: str, reason: str) -> None:
         self.status, self.reason = status, reason
 
     def run(self) -> Found:
         """The whole; raises Interruption with the state kept."""
-        settled = False
+        settled = probed = False
         while True:
             enough = 1 if self.sampler.exact else 1 + _CORRECTIONS
             obstacle = None
@@ -362,6 +424,10 @@ class Multilevel:
                 obstacle = self._can_open()
                 if obstacle is None:
                     self._open()
+            if self.levels and self.levels[-1].samples(False) == 0 and not probed:
+                probed = True
+                if self._hopeless():
+                    return self._end_without(self.found(), None)
             if not settled and self.levels:
                 settled = self._choose_first()
                 if not settled and obstacle is None:
@@ -372,7 +438,7 @@ class Multilevel:
             found = self.found()
             if not (found.rows and math.isfinite(found.value) and math.isfinite(found.stderr)):
                 return self._end_without(found, obstacle)
-            tolerance = self.tolerance(found.value)
+            tolerance = self._aim(found)
             doubt = self._bias(found.rows, noise=True)
             # What is bias beyond doubt is refined away before samples are spent.
             if found.bias - _SEEN * doubt > _BIAS_PART * tolerance and obstacle is None:
@@ -380,6 +446,8 @@ class Multilevel:
                 if obstacle is None:
                     self._open()
                     continue
+            if self._hidden_by_zero(found):
+                return self._end(found, "near_zero", _NEAR_ZERO)
             if self._sample(found, tolerance):
                 found = self.found()
                 return self._end(found, "max_cost", f"max_cost = {self.max_cost:.3g} path-steps is spent")
@@ -436,17 +504,30 @@ class Multilevel:
                 f"the 95 % error {found.error:.2g} (bias {bias:.2g}, sampling {spread:.2g}) is above the "
                 f"tolerance {tolerance:.2g}: {reason}"
             )
-        diverged = sum(r.level.n_diverged for r in found.rows)
-        if diverged:
-            status = "diverged"
-            reason = f"{diverged:,} paths became non-finite and are left out: conditional on survival; {reason}"
+        lost, status_of_lost = self._lost([r.level for r in found.rows])
+        if lost:
+            status, reason = status_of_lost, f"{lost}, and are left out: conditional on the others; {reason}"
         self._stop(status, reason)
         return found
 
-    def _end_without(self, found: Found, obstacle: str | None) -> Found:
-        diverged = sum(level.n_diverged for level in self.levels)
+    @staticmethod
+    def _lost(levels: list[Level]) -> tuple[str, str]:
+        """What was lost on levels, a text, and the status that this makes."""
+        diverged, undefined = sum(level.n_diverged for level in levels), sum(level.n_undefined for level in levels)
+        parts = []
         if diverged:
-            self._stop("diverged", f"{diverged:,} paths became non-finite, and what is left has no mean or no variance")
+            parts.append(f"{diverged:,} paths became non-finite")
+        if undefined:
+            parts.append(f"{undefined:,} values of the function were NaN or infinite at finite states")
+        return " and ".join(parts), "diverged" if diverged else "undefined"
+
+    def _end_without(self, found: Found, obstacle: str | None) -> Found:
+        lost, status = self._lost(self.levels)
+        if lost:
+            left = "what is left has no mean or no variance"
+            if self.levels[-1].samples(False) == 0:
+                left = "none is left" if self.sampler.exact else f"none is left, down to a step of {self._shortest:.3g}"
+            self._stop(status, f"{lost}: {left}")
         elif self.levels:
             self._stop("diverged", "values are so large that their mean or variance overflows")
         else:

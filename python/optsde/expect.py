@@ -56,9 +56,11 @@ class LevelResult:
     cost : float
         Path-steps of a sample: fine and coarse path, and the control variates' where they are used.
     n_diverged : int
-        Paths left out.
+        Paths left out because they became non-finite.
     gain : float
         By what control variates divided the variance in the pilot; 1 where they are not used.
+    n_undefined : int
+        Paths left out because the function's value was NaN or infinite at their end, which was finite.
     """
 
     dt: float
@@ -69,6 +71,7 @@ class LevelResult:
     cost: float
     n_diverged: int
     gain: float
+    n_undefined: int
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -86,8 +89,10 @@ class ExpectedValue:
         ``bias + 1.96 stderr``: the true value is within ``value ± error`` in at least 95 % of repeated runs.
     tolerance : float
         ``max(atol, rtol |value|)``, what was asked.
-    status : {"converged", "max_cost", "max_level", "diverged", "interrupted"}
-        Converged: error ≤ tolerance. Else what stood in the way.
+    status : {"converged", "near_zero", "max_cost", "max_level", "diverged", "undefined", "interrupted"}
+        Converged: error ≤ tolerance. Else what stood in the way. Near zero: without ``atol`` the value cannot be told
+        from zero, to which no error is relative. Diverged: paths became non-finite. Undefined: the function was NaN or
+        infinite at finite states.
     reason : str
         A sentence.
     levels : tuple of LevelResult
@@ -141,6 +146,11 @@ class ExpectedValue:
         """Paths that became non-finite on the levels used."""
         return sum(level.n_diverged for level in self.levels)
 
+    @property
+    def n_undefined(self) -> int:
+        """Finite paths on the levels used at whose end the function was NaN or infinite."""
+        return sum(level.n_undefined for level in self.levels)
+
     @cached_property
     def _alpha(self) -> Slope:
         return slope(self._means)
@@ -176,6 +186,8 @@ class ExpectedValue:
             notes = [] if level.gain == 1.0 else [f"variance divided by {level.gain:.3g}"]
             if level.n_diverged:
                 notes.append(f"{level.n_diverged:,} diverged")
+            if level.n_undefined:
+                notes.append(f"{level.n_undefined:,} undefined")
             mean = with_error(level.mean, math.sqrt(level.variance / level.samples))
             spread, cost = f"{level.variance:.3g}", f"{level.cost:.6g}"
             rows.append((str(k), f"{level.dt:.6g}", f"{level.samples:,}", mean, spread, cost, ", ".join(notes)))
@@ -307,6 +319,18 @@ def _checked_times(dynamics: Dynamics, t0: Any, t1: Any, dt: Any) -> tuple[float
     return begin, end, step
 
 
+def _checked_tolerances(rtol: Any, atol: Any) -> tuple[float, float]:
+    """What is relative and what is absolute of the tolerance; one of them is not 0."""
+    if rtol is None and atol is None:
+        return _RTOL, 0.0
+    relative = 0.0 if rtol is None else nonnegative_number("rtol", rtol)
+    absolute = 0.0 if atol is None else nonnegative_number("atol", atol)
+    if relative == absolute == 0.0:
+        name, other = ("atol", "rtol") if rtol is None else ("rtol", "atol")
+        raise ValueError(f"{name}: expected a positive number, or 0 with a positive {other}, got 0")
+    return relative, absolute
+
+
 def _check_start(theta0: Any) -> None:
     parts = theta0.values() if isinstance(theta0, Mapping) else (theta0,)
     for part in parts:
@@ -357,7 +381,7 @@ def expect(
         Time of the end.
     rtol, atol : float, optional
         The error may be ``max(atol, rtol |value|)``: at least 95 % of repeated runs are within. ``rtol=0.01`` where
-        neither is given.
+        neither is given. One of the two may be 0. Without ``atol`` a value of 0 has no tolerance: see Notes.
     rng : int, SeedSequence, BitGenerator, Generator or the key of another run, optional
         The same rng gives the same bits, whatever the threads.
     t0 : float
@@ -402,7 +426,9 @@ def expect(
     -----
     DivergenceWarning
         Where a path became non-finite on a level that is used. Coarse levels with such paths are left out while finer
-        ones are to be had.
+        ones are to be had. Where all paths of the longest step do, and a few of all shorter ones, that ends the run.
+    RuntimeWarning
+        Where the function was NaN or infinite at finite states, which is treated like divergence.
 
     Notes
     -----
@@ -413,6 +439,10 @@ def expect(
     with a jump the bias has no regular expansion, and this estimate is rough: ask for half the error.) Costs are
     counted in steps, not seconds, so that a result does not depend on the machine. Level 0 is the cheapest one that the
     variances allow, not always the longest step.
+
+    Without ``atol`` the run ends as ``"near_zero"`` where the value is within two standard errors of 0 and these are at
+    most ``min(rtol, 1/300)`` of the function's standard deviation, or half as much again: errors relative to 0 cannot
+    be met.
 
     Examples
     --------
@@ -432,8 +462,7 @@ def expect(
     begin, end, step = _checked_times(dynamics, t0, t1, dt)
     _check_start(theta0)
     functions, name = _checked_function(function, dynamics, checked_flag("state", state))
-    relative = 0.0 if rtol is None else positive_number("rtol", rtol)
-    absolute = 0.0 if atol is None else positive_number("atol", atol)
+    relative, absolute = _checked_tolerances(rtol, atol)
     if control_variate not in _CONTROLS:
         raise ValueError(f"control_variate: expected one of {', '.join(map(repr, _CONTROLS))}, got {control_variate!r}")
     if method is not None and not isinstance(method, str):
@@ -458,7 +487,7 @@ def expect(
     sampler = Sampler(question, key, meter)
     run = Multilevel(
         sampler,
-        rtol=_RTOL if rtol is None and atol is None else relative,
+        rtol=relative,
         atol=absolute,
         extrapolate=extrapolated,
         max_level=most,
@@ -478,6 +507,8 @@ def expect(
     result = _result(found, run, question, key, title, began)
     if result.n_diverged or result.status == "diverged":
         warnings.warn(result.reason, DivergenceWarning, stacklevel=2)
+    elif result.status == "undefined":
+        warnings.warn(result.reason, RuntimeWarning, stacklevel=2)
     return result
 
 
@@ -493,6 +524,7 @@ def _result(found: Found, run: Multilevel, question: Question, key: Key, title: 
             cost=row.level.cost(row.coupled),
             n_diverged=row.level.n_diverged,
             gain=row.level.gain[row.coupled],
+            n_undefined=row.level.n_undefined,
         )
         for row in found.rows
     )

@@ -157,7 +157,7 @@ def test_twin_has_the_moments_that_it_says():
             assert len(c) == d + d * (d + 1) // 2
             error = c.std(axis=1) / 200.0
             assert_agrees(c.mean(axis=1), error, 0.0, wrong=[(z_limit(len(c)) + POWER + 6.0) * error])
-            values, _ = sampler.values(sampler.key, steps, 1, 0, 40_000)
+            values, _, _ = sampler.values(sampler.key, steps, 1, 0, 40_000)
             assert np.corrcoef(values, c[0])[0, 1] > 0.3  # the same Wiener path
 
 

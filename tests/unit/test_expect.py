@@ -42,7 +42,10 @@ REFUSED = [
     (lambda: run(ALGORITHM, X, method="heun"), ValueError, "^method: .*discrete"),
     (lambda: run(method="heun"), ValueError, "^method: heun"),
     (lambda: run(method=3), TypeError, "^method: .*int"),
-    (lambda: run(rtol=0.0), ValueError, "^rtol"),
+    (lambda: run(rtol=0.0), ValueError, "^rtol: .*positive atol"),
+    (lambda: run(rtol=0.0, atol=0.0), ValueError, "^rtol: .*positive atol"),
+    (lambda: run(rtol=None, atol=0.0), ValueError, "^atol: .*positive rtol"),
+    (lambda: run(rtol=-0.1, atol=1.0), ValueError, "^rtol"),
     (lambda: run(atol=-1.0), ValueError, "^atol"),
     (lambda: run(max_level=1), ValueError, "^max_level: .*at least 2"),
     (lambda: run(max_cost=0), ValueError, "^max_cost"),
@@ -227,9 +230,49 @@ def test_stops_and_says_why():
     nothing = run(max_cost=10)
     assert nothing.status == "max_cost" and np.isnan(nothing.value) and nothing.levels == ()
     repr(nothing)
-    zero = run(optsde.Langevin(losses.Quartic(dim=1), 1.0), 0.0, "theta", max_cost=1e6)  # nothing to be relative to
-    assert zero.status == "max_cost"
-    assert run(optsde.Langevin(losses.Quartic(dim=1), 1.0), 0.0, "theta", atol=0.05).converged
+
+
+QUARTIC = optsde.Langevin(losses.Quartic(dim=1), 1.0)
+AT_ZERO = {
+    "equation": (QUARTIC, 0.0, "theta", {}),
+    "coarse rtol": (QUARTIC, 0.0, "theta", {"rtol": 0.5}),
+    "fine rtol": (QUARTIC, 0.0, "theta", {"rtol": 2e-3}),
+    "exact steps": (OU, [0.0, 0.0], "theta", {}),
+    "algorithm": (ALGORITHM, [0.0, 0.0], "theta", {}),
+    "control variates": (GEOMETRIC, 1.0, lambda x: x[:, 0] - np.exp(0.05), {}),
+    "extrapolated": (QUARTIC, 0.0, "theta", {"extrapolate": True, "method": "euler_maruyama"}),
+}
+
+
+@pytest.mark.parametrize("name", AT_ZERO)
+def test_a_value_of_zero_ends_the_run(name):
+    """By symmetry, or by its exact answer, the value is 0; the cost stays far below the budget of 4e9 path-steps."""
+    dynamics, theta0, function, options = AT_ZERO[name]
+    for seed in range(4):
+        ex = run(dynamics, theta0, function, rng=seed, **options)
+        deviation = np.sqrt(ex.levels[0].variance * ex.levels[0].gain)
+        # Where rtol is coarse, chance lets the error be within it.
+        assert ex.status == "near_zero" or (ex.converged and name == "coarse rtol")
+        assert abs(ex.value) <= 4.9 * ex.stderr + ex.bias
+        assert ex.stderr <= 1.5 / 300 * deviation * 1.01
+        assert ex.path_steps < 4e8
+    assert ex.converged or ("told from zero" in ex.reason and "give atol" in ex.reason and "near_zero" in repr(ex))
+    assert run(dynamics, theta0, function, **(options | {"atol": 0.05})).converged
+
+
+def test_small_values_are_found_all_the_same():
+    """A value of 0.03 standard deviations is seen, and its relative error met."""
+    function = lambda x: x[:, 0] - np.exp(0.05) + 0.03 * 0.212  # noqa: E731
+    ex = run(function=function, rtol=0.1, control_variate=None, method="milstein")
+    assert ex.converged
+    assert abs(ex.value - 0.03 * 0.212) < 0.1 * 0.03 * 0.212
+
+
+def test_one_of_the_tolerances_may_be_zero():
+    ex = run(rtol=0.0, atol=1e-3)
+    assert ex.converged and ex.tolerance == 1e-3
+    assert ex.levels == run(rtol=None, atol=1e-3).levels
+    assert run(rtol=0.02, atol=0.0).levels == run(rtol=0.02).levels
 
 
 def test_diverging_paths_are_reported():
@@ -237,9 +280,34 @@ def test_diverging_paths_are_reported():
     with np.errstate(all="ignore"), pytest.warns(optsde.DivergenceWarning, match="became non-finite"):
         ex = run(cubic, 0.5, max_level=6, max_cost=1e7)
     assert ex.status == "diverged" and ex.n_diverged > 0 and "diverged" in repr(ex)
-    with pytest.warns(optsde.DivergenceWarning, match="no mean"):
-        gone = run(function=lambda x: np.full(len(x), np.nan), max_level=2)
-    assert gone.status == "diverged" and np.isnan(gone.value)
+
+
+@pytest.mark.parametrize("options", [{}, {"max_level": 10}, {"antithetic": True}, {"dt": 0.25}])
+def test_where_all_paths_diverge_the_run_ends_at_once(options):
+    """An equation that explodes: a few paths of shorter steps, not a pilot on every level."""
+    unstable = optsde.SGD(0.1).sde(optsde.Problem(losses.Quadratic(-2000.0, dim=1), noise.Gaussian(1.0)))
+    with pytest.warns(optsde.DivergenceWarning, match="paths became non-finite: none is left, down to a step of"):
+        ex = run(unstable, 5.0, "theta", method="heun", **options)
+    assert ex.status == "diverged" and np.isnan(ex.value)
+    assert ex.path_steps < 1e8
+
+
+def test_stiff_equations_whose_long_steps_all_diverge_are_not_refused():
+    stiff = optsde.Langevin(losses.Quartic(dim=1, a=200.0), 1.0)
+    ex = run(stiff, 3.0, "theta2", rtol=0.05)
+    assert ex.converged and ex.levels[0].n_steps > 100
+
+
+def test_values_that_are_not_finite_at_finite_states_are_no_diverged_paths():
+    with pytest.warns(RuntimeWarning, match="of the function were NaN or infinite at finite states: none is left"):
+        gone = run(function=lambda x: np.full(len(x), np.nan))
+    assert gone.status == "undefined" and np.isnan(gone.value) and gone.path_steps < 1e7
+    with pytest.warns(RuntimeWarning, match="conditional on the others") as caught:
+        ex = run(function=lambda x: np.where(x[:, 0] > 1.2, np.inf, x[:, 0]), max_level=3, rtol=0.02)
+    assert not any(issubclass(warning.category, optsde.DivergenceWarning) for warning in caught)
+    assert ex.status == "undefined" and ex.n_diverged == 0
+    assert ex.n_undefined == sum(level.n_undefined for level in ex.levels) > 100
+    assert "undefined" in repr(ex) and "non-finite" not in ex.reason
 
 
 def test_interrupted_keeps_what_was_done():
