@@ -3,6 +3,7 @@
 import numpy as np
 import optsde
 import pytest
+from problems import assert_agrees
 
 TIME = {"t1": 0.5, "dt": 0.25, "rng": 1}
 
@@ -83,6 +84,22 @@ def test_three_points_with_integrals_over_time_keep_weak_order_two():
         ]
         gap = runs[0].var[0] - runs[1].var[0]
         assert (np.abs(gap) < 6 * np.hypot(runs[0].var_stderr[0], runs[1].var_stderr[0])).all()
+
+
+@pytest.mark.parametrize("method", ["sra1", "sra3"])
+@pytest.mark.parametrize("correlation", [0.0, 0.6])
+def test_sra_schemes_integrate_noise_that_changes_linearly(method, correlation):
+    # Without slope SGD is √η ∫ (1 - t/T) S dW, of covariance η S Sᵀ T/3: exact in any number of steps.
+    cov = np.array([[1.0, 2.0 * correlation], [2.0 * correlation, 4.0]])
+    problem = optsde.Problem(
+        optsde.losses.Quadratic([1e-9, 1e-9]), optsde.noise.Gaussian(cov if correlation else np.diag(cov))
+    )
+    sde = optsde.SGD(optsde.schedules.Linear(0.5, total=4)).sde(problem)
+    options = {"t1": 2.0, "dt": 1.0, "n_paths": 20_000, "rng": 6, "observe": optsde.Moments(cov=True)}
+    ens = optsde.simulate(sde, [0.0, 0.0], method=method, **options)
+    # With the sign of b(t+h) I/h wrong the first step has 7/4 instead of 7/12, the second 1/12 as it should.
+    right = 0.5 * 2.0 / 3.0
+    assert_agrees(ens.cov[0], ens.cov_stderr[0], right * cov, wrong=[2.75 * right * cov])
 
 
 def test_the_stratonovich_scheme_solves_the_ito_equation():
