@@ -42,6 +42,8 @@ _PROBED = 4
 # standard deviation before it is said that it cannot be: 90,000 samples, or more where rtol is smaller.
 _NONZERO = 2.0
 _FINE = 1.0 / 300.0
+# That is aimed at, and half as much again is near enough: estimates of variances move.
+_NEAR = 1.5
 # As long as it is unclear, samples are for a standard error smaller by this factor, not for a tolerance made of noise.
 _UNCLEAR = 5.0
 _NEAR_ZERO = "the value cannot be told from zero, to which no error is relative: give atol"
@@ -249,12 +251,12 @@ class Multilevel:
         if fine == 0.0 or abs(found.value) > _UNCLEAR * found.stderr:
             return tolerance
         # Not for what hardly differs, which might need no samples.
-        return max(tolerance, QUANTILE * (fine if found.stderr > 1.5 * fine else found.stderr / _SMALLER))
+        return max(tolerance, QUANTILE * (fine if found.stderr > _NEAR * fine else found.stderr / _SMALLER))
 
     def _hidden_by_zero(self, found: Found) -> bool:
         """Whether the value cannot be told from zero, for which there is no relative error."""
         fine = self._fine(found)
-        small = found.stderr <= 1.5 * fine and found.bias <= QUANTILE * 1.5 * fine
+        small = found.stderr <= _NEAR * fine and found.bias <= QUANTILE * _NEAR * fine
         return small and abs(found.value) <= _NONZERO * found.stderr
 
     def _weight(self, last: bool) -> float:
@@ -370,7 +372,7 @@ class Multilevel:
         self.first = min(best, max(last - _CORRECTIONS, 0))
         if best == self.first or not math.isfinite(works[self.first]):
             return math.isfinite(works[self.first])
-        half_width = (1.0 - _BIAS_PART) * self.tolerance(self.found().value)
+        half_width = (1.0 - _BIAS_PART) * self._aim(self.found())
         root = QUANTILE / half_width * works[self.first] if half_width > 0.0 else math.inf
         return self.sampler.fixed or root * root <= self._pilot_cost(last + 1)
 
@@ -398,10 +400,7 @@ class Multilevel:
         """Whether all of a few paths of steps that are ever shorter are lost, down to the shortest there may be."""
         sampler, last = self.sampler, self.levels[-1].index
         paths = min(PROBE_PATHS, sampler.pilot * sampler.unit)
-        for index in [
-            *range(last + _PROBED, self.max_level, _PROBED),
-            *([self.max_level] if last < self.max_level else []),
-        ]:
+        for index in (*range(last + _PROBED, self.max_level, _PROBED), self.max_level):
             steps = sampler.coarsest << index
             if sampler.path_steps + paths * steps > self.max_cost:
                 break
@@ -504,9 +503,10 @@ class Multilevel:
                 f"the 95 % error {found.error:.2g} (bias {bias:.2g}, sampling {spread:.2g}) is above the "
                 f"tolerance {tolerance:.2g}: {reason}"
             )
-        lost, status_of_lost = self._lost([r.level for r in found.rows])
+        lost, kind = self._lost([r.level for r in found.rows])
         if lost:
-            status, reason = status_of_lost, f"{lost}, and are left out: conditional on the others; {reason}"
+            condition = "survival" if kind == "diverged" else "finite values"
+            status, reason = kind, f"{lost} and are left out: conditional on {condition}; {reason}"
         self._stop(status, reason)
         return found
 
