@@ -31,6 +31,8 @@ _NAMES = ("algorithm", "model")
 # An error is seen where it is so many standard errors; the integrator's own may be this part of it.
 _SEEN = 3.0
 _INTEGRATOR = 0.2
+# Where noise hides some errors, so many others still make a slope.
+_FEWEST = 3
 # An error that grows by more than this as the step falls is on its way through zero.
 _GROWTH = 1.5
 # What is aimed at: errors of so many standard errors, from so many paths on.
@@ -45,23 +47,29 @@ class Fit:
     Attributes
     ----------
     slope : float
-        NaN where not resolved.
+        NaN where there is none. Where noise hides the error at some rates, the slope over the others if these are three
+        or more; it is not ``resolved`` then.
     interval : (float, float)
         95 %.
     resolved : bool
+        Whether there is a slope over all rates.
     reason : str
         Why not, or on what the slope rests.
+    left_out : tuple of float
+        Rates that the slope is without, because noise hides their errors.
     """
 
     slope: float
     interval: tuple[float, float]
     resolved: bool
     reason: str
+    left_out: tuple[float, ...] = ()
 
     def __repr__(self) -> str:
-        if not self.resolved:
-            return f"not resolved: {self.reason}"
-        return f"slope {self.slope:.3f}, 95 % interval {self.interval[0]:.3f} to {self.interval[1]:.3f}"
+        slope = f"slope {self.slope:.3f}, 95 % interval {self.interval[0]:.3f} to {self.interval[1]:.3f}"
+        if self.resolved:
+            return slope
+        return f"not resolved: {self.reason}" + (f": {slope}" if self.left_out else "")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -112,7 +120,7 @@ class WeakOrder:
 
     @property
     def slope(self) -> Any:
-        """Slope, a float; with several test functions an array (F,). NaN where not resolved."""
+        """Slope, a float; with several test functions an array (F,). NaN where there is none: see :class:`Fit`."""
         slopes = np.array([fit.slope for fit in self.fits.values()])
         return float(slopes[0]) if len(slopes) == 1 else slopes
 
@@ -136,12 +144,15 @@ class WeakOrder:
     def _rows(self) -> list[tuple[str, ...]]:
         rows = [("eta", "time per step", *(f"error of {name}" for name in self.functions), "paths", "model")]
         for k, eta in enumerate(self.etas):
-            cells = [with_error(self.differences[k, f], self.stderr[k, f]) for f in range(len(self.functions))]
+            cells = []
+            for f, name in enumerate(self.functions):
+                without = " (left out)" if eta in self.fits[name].left_out else ""
+                cells.append(with_error(self.differences[k, f], self.stderr[k, f]) + without)
             rows.append((f"{eta:.6g}", f"{self.time_per_step[k]:.6g}", *cells, f"{self.n_paths[k]:,}", self.schemes[k]))
         return rows
 
     def table(self) -> Table:
-        """Errors, with their sign, at each rate as text."""
+        """Errors, with their sign, at each rate as text; "left out" are those that a slope is without."""
         return Table(aligned(self._rows()))
 
     @property
@@ -192,7 +203,9 @@ class WeakOrder:
         for f, (name, fit) in enumerate(self.fits.items()):
             error, spread = self.errors[:, f], 2.0 * self.stderr[:, f]
             seen = error > _SEEN * self.stderr[:, f]
-            text = f"{name}: slope {fit.slope:.2f}" if fit.resolved else f"{name}: not resolved"
+            text = f"{name}: not resolved" if math.isnan(fit.slope) else f"{name}: slope {fit.slope:.2f}"
+            if fit.left_out:
+                text += " of the full points, not resolved"
             # A bar that reaches 0 has no end in a logarithmic plot.
             bars = np.stack([np.minimum(spread, 0.999 * error), spread])
             drawn = ax.errorbar(s, error, yerr=bars, fmt="none", label=text)
@@ -249,36 +262,46 @@ def _fit(
     bias: FloatArray,
     bias_stderr: FloatArray,
 ) -> Fit:
-    """Slope of one test function, or why there is none."""
+    """Slope of one test function over the rates whose errors are seen, or why there is none."""
     error = np.abs(difference)
 
     def no(reason: str) -> Fit:
         return Fit(math.nan, (math.nan, math.nan), False, reason)
 
-    hidden = [k for k in range(len(s)) if _unseen(error[k], stderr[k])]
-    if hidden:
-        k = hidden[0]
-        which = ", ".join(f"{etas[k]:g}" for k in hidden)
-        return no(
+    seen = np.array([not _unseen(one, noise) for one, noise in zip(error, stderr, strict=True)])
+    noisy = ""
+    if not seen.all():
+        k = int(np.argmin(seen))
+        which = ", ".join(f"{eta:g}" for eta in etas[~seen])
+        noisy = (
             f"the noise hides the error at eta = {which} "
             f"({error[k]:.2g} ± {stderr[k]:.2g}, less than {_SEEN:g} standard errors)"
         )
-    order = np.argsort(s)
+        if np.count_nonzero(seen) < _FEWEST:
+            return no(noisy)
+    by_rate = np.argsort(s)
+    # What noise hides is at most so large, which may still be less than the error at a smaller rate.
+    most, least = np.where(seen, error, error + _SEEN * stderr)[by_rate], (error - _SEEN * stderr)[by_rate]
+    grows = np.flatnonzero(least[:-1] > _GROWTH * most[1:])
+    order = by_rate[seen[by_rate]]
     flips = np.flatnonzero(np.diff(np.sign(difference[order])) != 0)
     if len(flips):
         low, high = etas[order][flips[0]], etas[order][flips[0] + 1]
         return no(f"the error passes through zero between eta = {low:g} and {high:g}: its sign changes")
-    grows = np.flatnonzero(error[order][:-1] - _SEEN * stderr[order][:-1] > _GROWTH * error[order][1:])
     if len(grows):
-        low, high = etas[order][grows[-1]], etas[order][grows[-1] + 1]
+        low, high = etas[by_rate][grows[-1]], etas[by_rate][grows[-1] + 1]
         return no(f"the error grows from eta = {high:g} to {low:g}: a sign change is near, or the rates are too large")
-    coarse = np.flatnonzero(np.abs(bias) - 2.0 * bias_stderr > _INTEGRATOR * error)
+    coarse = np.flatnonzero(seen & (np.abs(bias) - 2.0 * bias_stderr > _INTEGRATOR * error))
     if len(coarse):
         k = int(coarse[0])
         return no(
             f"the integrator's error at eta = {etas[k]:g} ({abs(bias[k]):.2g}) is not small beside {error[k]:.2g}"
         )
-    slope = fitted_slope(s, error, np.hypot(stderr, bias))
+    slope = fitted_slope(s[seen], error[seen], np.hypot(stderr, bias)[seen])
+    if noisy:
+        text = f"{noisy}; the other {np.count_nonzero(seen)} rates make a slope"
+        left_out = tuple(etas[~seen].tolist())
+        return Fit(slope.value, (slope.low, slope.high), False, text, left_out)
     worst = float((stderr / error).max())
     text = f"every error is at least {1.0 / worst:.3g} standard errors" if worst > 0.0 else "no error has noise"
     return Fit(slope.value, (slope.low, slope.high), True, text)
@@ -327,8 +350,9 @@ def weak_order(
     Returns
     -------
     WeakOrder
-        Not ``resolved``, with a sentence and without slope, where an error is less than three standard errors, where
-        its sign changes, or where the integrator's error is not small beside it.
+        Not ``resolved``, with a sentence, where an error is less than three standard errors, where its sign changes, or
+        where the integrator's error is not small beside it. There is no slope then, but in the first case where three
+        errors or more are left: the slope over these, and which rates it is without.
 
     Raises
     ------

@@ -1,10 +1,15 @@
 """weak_order: slopes of models whose order is known, and a plain no where the noise hides it."""
 
+import importlib
+
 import numpy as np
 import optsde
 import pytest
+from optsde._slope import fitted_slope
 from problems import MULTIPLICATIVE, assert_agrees, assert_rejected, ou_moments, sgd_moments
 
+# The function hides its module's name.
+module = importlib.import_module("optsde.weak_order")
 AFFINE = optsde.Problem(optsde.losses.Quadratic(1.0, dim=1), optsde.noise.AffineDiagonal(0.25, 1.0))
 LINEAR = optsde.Problem(optsde.losses.Quadratic(2.0, dim=1), optsde.noise.Gaussian(2.25))
 WELL = optsde.Problem(optsde.losses.DoubleWell(height=0.25, dim=2), optsde.noise.Gaussian([[1.0, 0.3], [0.3, 0.5]]))
@@ -157,6 +162,70 @@ def test_noise_that_hides_the_error_is_said():
     assert "not resolved" in repr(wo)
     assert "slope" not in repr(wo)
     assert (wo.n_paths == 30_000).all()
+
+
+def noisy_at(loud):
+    """The linear problem's equation, with so much noise at some rates that the error of the mean is hidden."""
+
+    def family(eta):
+        sgd = optsde.SGD(eta)
+        model = optsde.OrnsteinUhlenbeck(2.0, 0.0, 25.0, dim=1) if eta in loud else sgd.sde(LINEAR)
+        return sgd.discrete(LINEAR), model
+
+    return family
+
+
+def test_slope_over_the_rates_that_noise_leaves():
+    options = {"t1": 0.5, "rng": 12, "n_paths": 4000, "control_variates": False}
+    wo = optsde.weak_order(noisy_at([0.0125]), 1.0, ETAS, **options)
+    assert not wo.resolved
+    (fit,) = wo.fits.values()
+    assert fit.left_out == (0.0125,)
+    assert "noise hides the error at eta = 0.0125 " in wo.reason and "the other 3 rates" in wo.reason
+    # (1 - 2 s)^(t/s) - exp(-2 t) over the three rates.
+    exact = exact_slope([abs((1 - 2 * s) ** round(0.5 / s) - np.exp(-1.0)) for s in ETAS[:3]])
+    assert wo.interval[0] < exact < wo.interval[1]
+    assert wo.slope == pytest.approx(exact, abs=0.15)
+    alone = fitted_slope(wo.time_per_step[:3], wo.errors[:3, 0], np.hypot(wo.stderr, wo.integrator_error)[:3, 0])
+    assert (wo.slope, *wo.interval) == (alone.value, alone.low, alone.high)
+    text = repr(wo)
+    assert "not resolved: the noise hides" in text and f"slope {wo.slope:.3f}" in text
+    assert [line.split()[0] for line in wo.table().splitlines() if "(left out)" in line] == ["0.0125"]
+    assert "(left out)" in wo._repr_html_()
+
+
+def test_two_rates_that_noise_leaves_make_no_slope():
+    options = {"t1": 0.5, "rng": 13, "n_paths": 4000, "control_variates": False}
+    wo = optsde.weak_order(noisy_at([0.0125, 0.025]), 1.0, ETAS, **options)
+    assert not wo.resolved and "eta = 0.025, 0.0125 " in wo.reason
+    assert np.isnan(wo.slope) and np.isnan(wo.interval).all()
+    assert "slope" not in repr(wo) and "(left out)" not in repr(wo)
+    assert wo.fits["theta"].left_out == ()
+
+
+ZEROS = np.zeros(4)
+LEFT = [
+    # Differences and standard errors at rates that halve; what is left out, and what the sentence has.
+    ([8.0, 4.0, 2.0, 0.1], [0.01, 0.01, 0.01, 0.1], (0.0125,), "the other 3 rates"),
+    ([1.0, 4.0, 2.0, 1.0], [5.0, 0.01, 0.01, 0.01], (0.1,), "the other 3 rates"),
+    ([8.0, -4.0, 2.0, 0.1], [0.01, 0.01, 0.01, 0.1], (), "sign changes"),
+    # Hidden, and yet less than the error at half the rate.
+    ([8.0, 0.1, 4.0, 2.0], [0.01, 0.1, 0.01, 0.01], (), "grows from eta = 0.05 to 0.025"),
+    ([8.0, 4.0, 0.1, 0.1], [0.01, 0.01, 0.1, 0.1], (), "noise hides the error at eta = 0.025, 0.0125 "),
+]
+
+
+@pytest.mark.parametrize(("difference", "stderr", "left_out", "says"), LEFT)
+def test_what_noise_leaves_must_be_in_order(difference, stderr, left_out, says):
+    fit = module._fit(np.array(ETAS), np.array(ETAS), np.array(difference), np.array(stderr), ZEROS, ZEROS)
+    assert not fit.resolved and fit.left_out == left_out and says in fit.reason
+    assert np.isnan(fit.slope) == (not left_out)
+    if left_out:
+        assert fit.slope == pytest.approx(1.0, abs=0.01)
+    # The integrator's error counts at the rates that are left, and not at those left out.
+    rough = np.where(np.isin(ETAS, left_out or ETAS), 10.0, 0.0)
+    with_bias = module._fit(np.array(ETAS), np.array(ETAS), np.array(difference), np.array(stderr), rough, ZEROS)
+    assert with_bias.left_out == left_out
 
 
 def test_a_model_that_is_the_algorithm_has_no_slope():

@@ -3,6 +3,7 @@
 import itertools
 import pickle
 import sys
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -240,6 +241,10 @@ def test_plots():
         SGD.family(PLAIN), X, [0.1, 0.05], t1=0.2, rng=1, n_paths=500, test_functions=("theta", "theta2")
     )
     assert wo.plot().get_xscale() == "log"
+    # Of a result whose smallest rate noise hides, the plot says on what its slope rests.
+    fit = replace(wo.fits["theta"], slope=1.0, interval=(0.9, 1.1), resolved=False, left_out=(0.05,))
+    texts = replace(wo, fits=wo.fits | {"theta": fit}).plot().get_legend().get_texts()
+    assert "theta: slope 1.00 of the full points, not resolved" in [text.get_text() for text in texts]
     none = optsde.weak_order(lambda eta: (BOTH["SGD"], BOTH["SGD"]), X, [0.1, 0.05], t1=0.2, n_paths=10)
     none.plot()
     plt.close("all")

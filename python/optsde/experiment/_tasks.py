@@ -255,7 +255,8 @@ def _weak_order(objects: Objects) -> Run:
             for i, eta in enumerate(found.etas):
                 rows.append(Row(f"error at lr {eta:g}, {name}", found.errors[i, j], _ERRORS * found.stderr[i, j]))
         pictures = {"order": curves(lambda ax: found.plot(ax))}
-        return Outcome(found, rows, pictures, repr(found), found.notes, rows[0].quantity)
+        unclear = [f"order, {name}: {fit!r}" for name, fit in found.fits.items() if not fit.resolved]
+        return Outcome(found, rows, pictures, repr(found), [*found.notes, *unclear], rows[0].quantity)
 
     return run
 
