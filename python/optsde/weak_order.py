@@ -299,7 +299,7 @@ def _fit(
         )
     slope = fitted_slope(s[seen], error[seen], np.hypot(stderr, bias)[seen])
     if noisy:
-        text = f"{noisy}; the other {np.count_nonzero(seen)} rates make a slope"
+        text = f"{noisy}; the slope is over the other {np.count_nonzero(seen)} rates"
         left_out = tuple(etas[~seen].tolist())
         return Fit(slope.value, (slope.low, slope.high), False, text, left_out)
     worst = float((stderr / error).max())
