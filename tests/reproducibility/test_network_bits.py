@@ -18,6 +18,8 @@ import test_network_bits
 print(json.dumps(test_network_bits.digests(threads=1)))
 """
 
+TWO = {"substeps": 2}
+
 
 def runs():
     rng = np.random.default_rng(3)
@@ -34,18 +36,21 @@ def runs():
         problem = optsde.Problem(loss, optsde.noise.Gaussian(0.1, dim=loss.dim))
         theta0 = 0.5 * rng.standard_normal(loss.dim)
         # Of order two, with Hessian-vector products.
-        yield name, optsde.SGD(0.05).sde(problem), theta0, {}
-        yield f"{name} float32", optsde.SGD(0.05).sde(problem), theta0, {"dtype": "float32"}
-        yield f"{name} flow", optsde.SGD(0.05).flow(problem, order=2), theta0, {}
+        yield name, optsde.SGD(0.05).sde(problem), theta0, TWO
+        yield f"{name} float32", optsde.SGD(0.05).sde(problem), theta0, TWO | {"dtype": "float32"}
+        yield f"{name} flow", optsde.SGD(0.05).flow(problem, order=2), theta0, TWO
+    labels = optsde.Problem(losses["factors"], optsde.noise.LabelNoise(0.3), 3)
+    sgd, theta0 = optsde.SGD(0.005), 0.5 * rng.standard_normal(losses["factors"].dim)
+    yield "elements", sgd.discrete(labels), theta0, {}
+    yield "elements float32", sgd.discrete(labels), theta0, {"dtype": "float32"}
+    yield "equation of elements", sgd.sde(labels), theta0, TWO | {"method": "euler_maruyama"}
 
 
 def digests(threads):
     found = {}
     for name, dynamics, theta0, options in runs():
         observe = [optsde.Final(), optsde.Loss(at=3)]
-        ens = optsde.simulate(
-            dynamics, theta0, n_paths=70, steps=3, substeps=2, rng=7, threads=threads, observe=observe, **options
-        )
+        ens = optsde.simulate(dynamics, theta0, n_paths=70, steps=3, rng=7, threads=threads, observe=observe, **options)
         assert np.isfinite(ens.final).all()
         bits = ens.final.tobytes() + ens.loss_mean.tobytes()
         found[name] = hashlib.sha256(bits).hexdigest()

@@ -34,6 +34,7 @@ DATA = {
     "mlp of two outputs": losses.MLP(X, np.stack([Y, Y**2], axis=1), (2,), "sigmoid"),
     "cross-entropy": losses.MLP(X, CLASSES, (), loss="cross_entropy"),
     "diagonal": losses.DiagonalLinearNetwork(X, Y),
+    "factors": losses.MatrixFactorization(Y[:, None], 2),
     "function": OWN,
 }
 LOG_LIKELIHOODS = {
@@ -112,7 +113,7 @@ BAD = [
     (lambda: noise.LabelNoise(-0.1), ValueError, "^std: expected a number of at least 0"),
     (lambda: noise.LabelNoise(0.1, signs=1), TypeError, "^signs: expected True or False, got 1"),
     (lambda: minibatch(losses.Quadratic(1.0, dim=2)), ValueError, "^loss: noise.Minibatch .* got losses.Quadratic"),
-    (lambda: minibatch(losses.MatrixFactorization(X, 1)), ValueError, "^loss: .* got losses.MatrixFactorization"),
+    (lambda: minibatch(losses.ScalarFactorization()), ValueError, "^loss: .* got losses.ScalarFactorization"),
     (lambda: minibatch(losses.Function(least_squares, dim=3)), ValueError, "^example_grads: noise.Minibatch needs it"),
     (lambda: minibatch(batch_size=8, replace=False), ValueError, "^batch_size: without .* at most the 7 .* got 8"),
     (lambda: minibatch(batch_size=2, reshuffle=True), ValueError, "^batch_size: .* divisor of the number 7 .* got 2"),

@@ -263,8 +263,11 @@ class DiagonalLinearNetwork(Blocks, OverExamples):
 
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)
-class MatrixFactorization(Blocks):
+class MatrixFactorization(Blocks, OverExamples):
     """``½ |U Vᵀ - target|²`` in the Frobenius norm, with θ = (U row-major, V row-major).
+
+    Each of the N = p q elements of the target, row after row, is an example: ``f_i = (N/2) ((U Vᵀ)_i - target_i)²``,
+    whose mean is the loss. ``noise.LabelNoise`` shifts elements of the target.
 
     The two-layer linear network on whitened inputs. Gradient flow keeps ``UᵀU - VᵀV``; the minima form manifolds, since
     ``(U G, V G⁻ᵀ)`` has the same product for every invertible G.
@@ -309,6 +312,15 @@ class MatrixFactorization(Blocks):
     def dim(self) -> int:  # type: ignore[override]
         """(p + q) r."""
         return sum(self.target.shape) * self.rank
+
+    @property
+    def n_examples(self) -> int:
+        """N = p q."""
+        return self.target.size
+
+    @property
+    def _squared_error(self) -> bool:
+        return True
 
     def _spec(self) -> dict[str, Any]:
         return {"kind": "matrix_factorization", "target": self.target, "rank": self.rank}

@@ -117,7 +117,9 @@ class LabelNoise(_OfExamples):
 
     Of losses of squared errors, ``f_i = ½ |φ_i(θ) - y_i|²``: ``LinearRegression``, ``DiagonalLinearNetwork``, ``MLP``
     with ``loss="mse"``. With ``r_i = φ_i - y_i``, one output: ``Σ₁ = (1/N) Σ_i (r_i² + std²) ∇φ_i ∇φ_iᵀ - ∇f ∇fᵀ``,
-    which is ``std²`` times the Hessian where the training loss is 0. The equation has N Wiener processes for the
+    which is ``std²`` times the Hessian where the training loss is 0. ``MatrixFactorization`` has
+    ``f_i = (N/2) (φ_i - y_i)²``, and so N² before ``r_i² + std²`` and N before the Hessian, ``y_i`` being the elements
+    of its target. The equation has N Wiener processes for the
     examples, as :class:`Minibatch` has, and one more for each output of each example.
 
     Parameters
@@ -158,7 +160,7 @@ class LabelNoise(_OfExamples):
         if not loss._squared_error:
             raise ValueError(
                 "loss: noise.LabelNoise shifts the targets of squared errors (LinearRegression, DiagonalLinearNetwork, "
-                f'MLP with loss="mse"), got {loss!r}'
+                f'MatrixFactorization, MLP with loss="mse"), got {loss!r}'
             )
 
     @property

@@ -79,6 +79,7 @@ impl Builtin {
     /// The loss over its examples, if it is one over data.
     pub fn data<T: Real>(&self) -> Option<Arc<dyn DataLoss<T>>> {
         match self {
+            Builtin::MatrixFactorization(factors) => Some(Arc::new(factors.cast::<T>())),
             Builtin::Network(network) => Some(Arc::new(network.cast::<T>())),
             Builtin::LinearRegression(model) => Some(Arc::new(model.cast::<T>())),
             Builtin::LogisticRegression(model) => Some(Arc::new(model.cast::<T>())),

@@ -32,12 +32,13 @@ pub trait DataLoss<T: Real>: Loss<T> {
         })
     }
 
-    /// Outputs of one example where `f_i = ½ |φ_i(x) - y_i|²`; None for other losses, which have no label noise.
+    /// Outputs of one example where `f_i = (c/2) |φ_i(x) - y_i|²`, with one `c` for all examples: `N` where the loss is a
+    /// sum of squares, else 1. None for other losses, which have no label noise.
     fn outputs(&self) -> Option<usize> {
         None
     }
 
-    /// `out = Σ_ik w_ik ∇φ_ik(x)`: `weights` holds `N · outputs` rows.
+    /// `out = Σ_ik w_ik c ∇φ_ik(x)`: `weights` holds `N · outputs` rows.
     fn weighted_jacobian(&self, _x: &[T], _weights: &[T], _out: &mut [T], _span: Span) -> Result<()> {
         Err(Error::missing("the derivative of the outputs"))
     }
@@ -54,7 +55,7 @@ pub trait DataLoss<T: Real>: Loss<T> {
     /// The derivative of [`DataLoss::grad_variances`] along `v`: `out` has `d` rows.
     fn grad_variances_along(&self, x: &[T], v: &[T], out: &mut [T], span: Span) -> Result<()>;
 
-    /// `out = (1/N) Σ_ik (∂φ_ik/∂x)²`, component by component: what label noise adds to the variances. `d` rows.
+    /// `out = (1/N) Σ_ik (c ∂φ_ik/∂x)²`, component by component: what label noise adds to the variances. `d` rows.
     fn jacobian_squares(&self, _x: &[T], _out: &mut [T], _span: Span) -> Result<()> {
         Err(Error::missing("the squares of the derivative of the outputs"))
     }

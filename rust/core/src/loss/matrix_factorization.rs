@@ -1,7 +1,7 @@
 //! The factorisation of a matrix: the two-layer linear network on whitened inputs.
 
 use super::slices::{self, SliceFormula, loss_of_slices};
-use super::{all_finite, dimension};
+use super::{all_finite, dimension, inlined};
 use crate::block::Span;
 use crate::error::Result;
 use crate::lanes::{Number, Real};
@@ -10,8 +10,8 @@ use crate::linalg::Matrix;
 /// `½ |U Vᵀ - target|²` with `U` and `V` of `rank` columns; the parameters are `U`, then `V`, each row after row.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MatrixFactorization<T> {
-    target: Matrix<T>,
-    rank: usize,
+    pub(super) target: Matrix<T>,
+    pub(super) rank: usize,
 }
 
 impl MatrixFactorization<f64> {
@@ -34,7 +34,7 @@ impl<T: Real> SliceFormula for MatrixFactorization<T> {
     }
 
     fn memory(&self) -> usize {
-        0
+        SliceFormula::dim(self)
     }
 
     #[inline(always)]
@@ -52,16 +52,79 @@ impl<T: Real> SliceFormula for MatrixFactorization<T> {
 
     #[inline(always)]
     fn grad<N: Number>(&self, x: &[N], out: &mut [N], _memory: &mut [N]) {
+        self.add_elements(x, out, inlined(|_, residual| residual));
+    }
+
+    #[inline(always)]
+    fn variances<N: Number>(&self, x: &[N], out: &mut [N], memory: &mut [N]) {
+        // Of element (i, j) the gradient is N r v_j for row i of U, N r u_i for row j of V, and 0 elsewhere.
+        let (rows, cols, rank) = (self.target.rows(), self.target.cols(), self.rank);
+        let means = &mut memory[..out.len()];
+        self.add_elements(x, means, inlined(|_, residual| residual));
+        let count = self.target.as_slice().len() as f64;
+        let (u, v) = x.split_at(rows * rank);
+        let (mean_u, mean_v) = means.split_at(u.len());
+        let (of_u, of_v) = out.split_at_mut(u.len());
+        let zeros = |mean: &N, elements: usize| N::constant(count - elements as f64) * *mean * *mean;
+        for (out, mean) in of_u.iter_mut().zip(mean_u) {
+            *out = zeros(mean, cols);
+        }
+        for (out, mean) in of_v.iter_mut().zip(mean_v) {
+            *out = zeros(mean, rows);
+        }
+        for i in 0..rows {
+            for j in 0..cols {
+                let (at_u, at_v) = (i * rank..(i + 1) * rank, j * rank..(j + 1) * rank);
+                let (u, v) = (&u[at_u.clone()], &v[at_v.clone()]);
+                let slope = N::constant(count) * residual(u, v, self.target[(i, j)]);
+                for ((out, v), mean) in of_u[at_u.clone()].iter_mut().zip(v).zip(&mean_u[at_u]) {
+                    let deviation = slope * *v - *mean;
+                    *out = deviation.mul_add(deviation, *out);
+                }
+                for ((out, u), mean) in of_v[at_v.clone()].iter_mut().zip(u).zip(&mean_v[at_v]) {
+                    let deviation = slope * *u - *mean;
+                    *out = deviation.mul_add(deviation, *out);
+                }
+            }
+        }
+        for out in out.iter_mut() {
+            *out = N::constant(1.0 / count) * *out;
+        }
+    }
+
+    #[inline(always)]
+    fn jacobian_squares<N: Number>(&self, x: &[N], out: &mut [N], _memory: &mut [N]) {
+        let (rows, rank) = (self.target.rows(), self.rank);
+        let count = N::constant(self.target.as_slice().len() as f64);
+        let (u, v) = x.split_at(rows * rank);
+        let (of_u, of_v) = out.split_at_mut(u.len());
+        for k in 0..rank {
+            let square = |x: &[N]| x.iter().skip(k).step_by(rank).fold(N::constant(0.0), |sum, x| x.mul_add(*x, sum));
+            let (square_u, square_v) = (count * square(u), count * square(v));
+            for out in of_u.iter_mut().skip(k).step_by(rank) {
+                *out = square_v;
+            }
+            for out in of_v.iter_mut().skip(k).step_by(rank) {
+                *out = square_u;
+            }
+        }
+    }
+}
+
+impl<T: Real> MatrixFactorization<T> {
+    /// `out = Σ_i c_i ∇φ_i` over the elements of `U Vᵀ`, `c` a function of the element's number and its residual.
+    #[inline(always)]
+    pub(super) fn add_elements<N: Number>(&self, x: &[N], out: &mut [N], c: impl Fn(usize, N) -> N) {
         let (u, v) = x.split_at(self.target.rows() * self.rank);
         out.fill(N::constant(0.0));
         let (du, dv) = out.split_at_mut(u.len());
         for (i, (u, du)) in u.chunks_exact(self.rank).zip(du.chunks_exact_mut(self.rank)).enumerate() {
             let columns = v.chunks_exact(self.rank).zip(dv.chunks_exact_mut(self.rank));
-            for ((v, dv), target) in columns.zip(self.target.row(i)) {
-                let residual = residual(u, v, *target);
+            for (j, ((v, dv), target)) in columns.zip(self.target.row(i)).enumerate() {
+                let c = c(i * self.target.cols() + j, residual(u, v, *target));
                 for ((u, du), (v, dv)) in u.iter().zip(&mut *du).zip(v.iter().zip(dv)) {
-                    *du = residual.mul_add(*v, *du);
-                    *dv = residual.mul_add(*u, *dv);
+                    *du = c.mul_add(*v, *du);
+                    *dv = c.mul_add(*u, *dv);
                 }
             }
         }

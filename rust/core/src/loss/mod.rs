@@ -10,6 +10,7 @@ mod function_data;
 mod leap;
 mod linear_model;
 mod matrix_factorization;
+mod matrix_factorization_data;
 mod mlp;
 mod mueller_brown;
 mod network;

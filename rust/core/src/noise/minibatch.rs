@@ -137,7 +137,8 @@ impl<T: Real> Noise<T> for Minibatch<T> {
 }
 
 /// The noise of examples drawn with replacement whose targets are shifted by fresh `δ ξ`:
-/// `Σ = (1/N) Σ_i (g_i - ḡ)(g_i - ḡ)ᵀ + δ² (1/N) Σ_ik ∇φ_ik ∇φ_ikᵀ`, `φ_ik` output `k` of example `i`.
+/// `Σ = (1/N) Σ_i (g_i - ḡ)(g_i - ḡ)ᵀ + δ² (1/N) Σ_ik ∇φ_ik ∇φ_ikᵀ`, `φ_ik` output `k` of example `i`, times
+/// the example's `c`: see [`DataLoss::outputs`].
 ///
 /// The Wiener processes are those of the examples, `N`, and those of the labels, `N K`, that of output `k` of example `i` being
 /// number `N + i K + k`.
