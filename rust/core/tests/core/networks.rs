@@ -306,7 +306,7 @@ proptest! {
         let loss = Builtin::MatrixFactorization(MatrixFactorization::new(&target, rank).unwrap());
         let d = (p + q) * rank;
         prop_assert_eq!(loss.dim(), d);
-        prop_assert!(loss.data::<f64>().is_none());
+        prop_assert_eq!(loss.data::<f64>().map(|data| data.n_examples()), Some(p * q));
         fn formula<N: Number>(target: &Matrix<f64>, rank: usize, x: &[N]) -> N {
             let (u, v) = x.split_at(target.rows() * rank);
             let mut sum = N::constant(0.0);
