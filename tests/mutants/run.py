@@ -15,6 +15,7 @@ import time
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 WORK = ROOT / "target" / "mutants"
@@ -49,7 +50,7 @@ class Mutant:
     tests: list[str]
 
 
-def entries(kind: str) -> list[dict[str, object]]:
+def entries(kind: str) -> list[dict[str, Any]]:
     """All ``[[kind]]`` of the record."""
     files = sorted(Path(__file__).parent.glob("*.toml"))
     return [entry for file in files for entry in tomllib.loads(file.read_text(encoding="utf-8")).get(kind, [])]
@@ -57,7 +58,7 @@ def entries(kind: str) -> list[dict[str, object]]:
 
 def mutants() -> list[Mutant]:
     """The record."""
-    return [Mutant(**entry) for entry in entries("mutant")]  # type: ignore[arg-type]
+    return [Mutant(**entry) for entry in entries("mutant")]
 
 
 def copy_tree() -> None:
@@ -143,6 +144,8 @@ def main(words: list[str]) -> int:
     if not chosen:
         print(f"no mutant has a name or file with {' or '.join(words)}")
         return 1
+    # Those in Python first: the module is that of the last mutant in Rust until the next is built.
+    chosen.sort(key=lambda mutant: mutant.file.endswith(".rs"))
     copy_tree()
     problem = build()
     if problem is not None:

@@ -262,8 +262,9 @@ def test_a_value_of_zero_ends_the_run(name):
 
 def test_small_values_are_found_all_the_same():
     """A value of 0.03 standard deviations is seen, and its relative error met."""
-    function = lambda x: x[:, 0] - np.exp(0.05) + 0.03 * 0.212  # noqa: E731
-    ex = run(function=function, rtol=0.1, control_variate=None, method="milstein")
+    ex = run(
+        function=lambda x: x[:, 0] - np.exp(0.05) + 0.03 * 0.212, rtol=0.1, control_variate=None, method="milstein"
+    )
     assert ex.converged
     assert abs(ex.value - 0.03 * 0.212) < 0.1 * 0.03 * 0.212
 

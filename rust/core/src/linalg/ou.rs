@@ -65,8 +65,8 @@ pub(super) fn halvings(norm: f64, small: f64) -> Result<i32> {
 
 /// `phi`, `phi - 1`, `integral` and `residual_cov` for a small step.
 ///
-/// With `P_a = (-B h)ᵃ` they are `Σ P_a / a!`, the same from `a = 1` on, `h Σ P_a / (a + 1)!` and `h Σ w_a w_b / (a + b + 1) P_a Q P_bᵀ` where
-/// `w_a = a / (a + 1)!`, since `1 / (a + b + 1) - 1 / ((a + 1) (b + 1)) = a b / ((a + b + 1) (a + 1) (b + 1))`.
+/// With `P_a = (-B h)ᵃ` they are `Σ P_a / a!`, the same from `a = 1` on, `h Σ P_a / (a + 1)!` and
+/// `h Σ w_a w_b / (a + b + 1) P_a Q P_bᵀ` where `w_a = a / (a + 1)!`, since `1 / (a + b + 1) - 1 / ((a + 1) (b + 1)) = a b / ((a + b + 1) (a + 1) (b + 1))`.
 fn series(b: &Matrix<f64>, q: &Matrix<f64>, h: f64) -> (Matrix<f64>, Matrix<f64>, Matrix<f64>, Matrix<f64>) {
     let d = b.rows();
     let step = b.scaled(-h);

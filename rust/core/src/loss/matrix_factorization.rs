@@ -52,7 +52,14 @@ impl<T: Real> SliceFormula for MatrixFactorization<T> {
 
     #[inline(always)]
     fn grad<N: Number>(&self, x: &[N], out: &mut [N], _memory: &mut [N]) {
-        self.add_elements(x, out, inlined(|_, residual| residual));
+        self.add_elements(
+            x,
+            out,
+            inlined(
+                #[inline(always)]
+                |_, residual| residual,
+            ),
+        );
     }
 
     #[inline(always)]
@@ -60,7 +67,14 @@ impl<T: Real> SliceFormula for MatrixFactorization<T> {
         // Of element (i, j) the gradient is N r v_j for row i of U, N r u_i for row j of V, and 0 elsewhere.
         let (rows, cols, rank) = (self.target.rows(), self.target.cols(), self.rank);
         let means = &mut memory[..out.len()];
-        self.add_elements(x, means, inlined(|_, residual| residual));
+        self.add_elements(
+            x,
+            means,
+            inlined(
+                #[inline(always)]
+                |_, residual| residual,
+            ),
+        );
         let count = self.target.as_slice().len() as f64;
         let (u, v) = x.split_at(rows * rank);
         let (mean_u, mean_v) = means.split_at(u.len());

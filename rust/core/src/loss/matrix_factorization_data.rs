@@ -92,11 +92,14 @@ impl<T: Real> Kernel for SumOverAll<'_, T> {
                 // SAFETY: the rows were checked, and their width is a multiple of the vector's.
                 *x = unsafe { T::V::<S>::load(self.x.as_ptr().add(i * width + lane)) };
             }
-            let slope = inlined(|i: usize, residual: T::V<S>| {
-                // SAFETY: as above.
-                let weight = count * unsafe { T::V::<S>::load(self.weights.as_ptr().add(i * width + lane)) };
-                if self.of_loss { weight * residual } else { weight }
-            });
+            let slope = inlined(
+                #[inline(always)]
+                |i: usize, residual: T::V<S>| {
+                    // SAFETY: as above.
+                    let weight = count * unsafe { T::V::<S>::load(self.weights.as_ptr().add(i * width + lane)) };
+                    if self.of_loss { weight * residual } else { weight }
+                },
+            );
             loss.add_elements(x, result, slope);
             for (i, result) in result.iter().enumerate() {
                 // SAFETY: as above.
