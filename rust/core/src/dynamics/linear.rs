@@ -4,7 +4,7 @@ use super::Sde;
 use crate::block::Span;
 use crate::error::Result;
 use crate::lanes::Real;
-use crate::linalg::{Dense, Matrix};
+use crate::linalg::{LinearMap, Matrix};
 use crate::noise::{Factor, NoiseKind};
 
 /// The coefficients of a linear equation with additive noise.
@@ -21,14 +21,14 @@ pub struct Linear {
 /// A linear equation as a dynamics.
 pub struct LinearSde<T: Real> {
     linear: Linear,
-    rate: Dense<T>,
+    rate: LinearMap<T>,
     mean: Vec<T>,
 }
 
 impl<T: Real> LinearSde<T> {
     /// The equation with these coefficients.
     pub fn new(linear: Linear) -> Self {
-        let rate = Dense::new(&linear.rate);
+        let rate = LinearMap::new(&linear.rate);
         let mean = linear.mean.iter().map(|x| T::from_f64(*x)).collect();
         Self { linear, rate, mean }
     }

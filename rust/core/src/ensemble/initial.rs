@@ -3,7 +3,7 @@
 use crate::block::Span;
 use crate::error::Result;
 use crate::lanes::Real;
-use crate::linalg::Dense;
+use crate::linalg::LinearMap;
 use crate::noise::Factor;
 use crate::rng::{Address, Tag, fill_normals, fill_uniforms, normals_per_block};
 use crate::wiener::{Mirror, Second};
@@ -107,7 +107,7 @@ impl<T: Real> Initial<T> {
                 for (row, mean) in x.chunks_exact_mut(width).zip(mean) {
                     row.fill(T::from_f64(*mean));
                 }
-                Dense::lower(&factor.dense()).add_apply(&normals[..d * width], x, Span { n, width })?;
+                LinearMap::lower(&factor.dense()).add_apply(&normals[..d * width], x, Span { n, width })?;
             }
             Initial::Uniform { low, high } => {
                 let blocks = (low.len() as u64).div_ceil(2);

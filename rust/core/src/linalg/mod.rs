@@ -1,16 +1,16 @@
 //! Small dense matrices: products over lanes for the time loop, factorisations and exponentials for its preparation.
 
 mod cholesky;
-mod dense;
 #[cfg(test)]
 mod expm;
+mod linear_map;
 mod matmul;
 mod ou;
 mod solve;
 mod sparse;
 
 pub use cholesky::{cholesky, cholesky_beside};
-pub use dense::Dense;
+pub use linear_map::LinearMap;
 pub use matmul::{Product, Start};
 pub use ou::{OuStep, ou_step};
 

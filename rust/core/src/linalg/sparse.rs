@@ -72,7 +72,7 @@ impl<T: Real> Kernel for Run<'_, T> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Dense, Product};
+    use super::super::{LinearMap, Product};
     use super::*;
 
     #[test]
@@ -84,7 +84,7 @@ mod tests {
         let start = [0.5, -0.25, 0.1, 0.7, 0.9];
         assert!(Sparse::of(&matrix, false).is_some());
         assert!(Sparse::of(&Matrix::from_fn(3, 3, |_, _| 1.0), false).is_none());
-        let dense = Dense::new(&matrix);
+        let dense = LinearMap::new(&matrix);
         let (mut out, mut expected) = (x[..5 * 48].to_vec(), x[..5 * 48].to_vec());
         for start in [Start::Zero, Start::Out, Start::Rows(&start)] {
             for center in [None, Some(center.as_slice())] {
@@ -110,7 +110,7 @@ mod tests {
         let span = Span { n: 16, width: 16 };
         let matrix = Matrix::from_fn(8, 8, |i, k| if i == k || (i, k) == (0, 7) { 2.0 } else { 0.0 });
         let mut out = vec![0.0; 8 * 16];
-        Dense::lower(&matrix).apply(&vec![1.0; 8 * 16], &mut out, span).unwrap();
+        LinearMap::lower(&matrix).apply(&vec![1.0; 8 * 16], &mut out, span).unwrap();
         assert!(out.iter().all(|x| *x == 2.0));
     }
 }

@@ -5,7 +5,7 @@ use crate::block::Span;
 use crate::elementwise::{add_product, multiply, scale as times};
 use crate::error::Result;
 use crate::lanes::{Float, Kernel, Number, Real, Simd, Vector, dispatch};
-use crate::linalg::{Dense, Matrix, cholesky};
+use crate::linalg::{LinearMap, Matrix, cholesky};
 use crate::loss::Loss;
 use crate::workspace::with_workspace;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ pub struct GaussianInputs<T: Real> {
     loss: Arc<dyn Loss<T>>,
     cov: Matrix<f64>,
     lower: Matrix<f64>,
-    dense: Dense<T>,
+    dense: LinearMap<T>,
     label_variance: f64,
 }
 
@@ -24,7 +24,7 @@ impl<T: Real> GaussianInputs<T> {
     /// `loss` must be the quadratic of `cov`.
     pub fn new(loss: Arc<dyn Loss<T>>, cov: Matrix<f64>, label_std: f64) -> Result<Self> {
         let lower = cholesky(&cov, "cov")?;
-        let dense = Dense::lower(&lower);
+        let dense = LinearMap::lower(&lower);
         Ok(Self { loss, cov, lower, dense, label_variance: label_std * label_std })
     }
 

@@ -5,21 +5,21 @@ use crate::block::Span;
 use crate::elementwise::{add_scaled, add_scaled_rows, multiply, scale, scale_rows};
 use crate::error::Result;
 use crate::lanes::Real;
-use crate::linalg::Dense;
+use crate::linalg::LinearMap;
 use std::sync::Arc;
 
 /// A noise model and a constant, `scale · S(x)`, with its parts prepared.
 pub struct GradientNoise<T: Real> {
     noise: Arc<dyn Noise<T>>,
     scale: f64,
-    full: Option<Dense<T>>,
+    full: Option<LinearMap<T>>,
 }
 
 impl<T: Real> GradientNoise<T> {
     /// The noise of a batch, `1 / sqrt(batch size)` being part of `scale`.
     pub fn new(noise: Arc<dyn Noise<T>>, scale: f64) -> Self {
         let full = match noise.constant() {
-            Some(Factor::Lower(lower)) => Some(Dense::lower(lower)),
+            Some(Factor::Lower(lower)) => Some(LinearMap::lower(lower)),
             _ => None,
         };
         Self { noise, scale, full }

@@ -5,7 +5,7 @@ use crate::block::Span;
 use crate::elementwise::{add_product, multiply, scale, scale_square};
 use crate::error::Result;
 use crate::lanes::{Kernel, Number, Real, Simd, Vector, dispatch};
-use crate::linalg::{Dense, Matrix};
+use crate::linalg::{LinearMap, Matrix};
 use crate::loss::Loss;
 use crate::workspace::with_workspace;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ pub struct LossScaled<T: Real> {
     loss: Arc<dyn Loss<T>>,
     factor: Factor,
     /// The factor in the element type, where it is full.
-    full: Option<Dense<T>>,
+    full: Option<LinearMap<T>>,
     /// The factor of the squares where the loss above the floor is 1, where the noise is full.
     squares: Option<Matrix<f64>>,
     floor: f64,
@@ -27,7 +27,7 @@ impl<T: Real> LossScaled<T> {
     pub fn new(loss: Arc<dyn Loss<T>>, factor: Factor, floor: f64) -> Self {
         let full = match &factor {
             Factor::Diagonal(_) => None,
-            Factor::Lower(lower) => Some(Dense::lower(lower)),
+            Factor::Lower(lower) => Some(LinearMap::lower(lower)),
         };
         let squares = match factor.of_squares() {
             Ok(Factor::Lower(squares)) => Some(squares),

@@ -3,14 +3,14 @@
 use super::{StochasticGradient, weights};
 use crate::error::Result;
 use crate::lanes::{Kernel, Number, Real, Simd, Vector, dispatch};
-use crate::linalg::{Dense, Matrix, cholesky};
+use crate::linalg::{LinearMap, Matrix, cholesky};
 use crate::rng::{Tag, fill_normals, normals_per_block};
 use crate::scheme::Step;
 
 /// The mean of `(aᵀ(x - x*) - δ ξ) a` over a batch, `a ~ N(0, C)`, `ξ ~ N(0, 1)`: a gradient as it is, not its model.
 pub struct GaussianInputsGradient<T: Real> {
     /// `L` with `L Lᵀ = C`.
-    lower: Dense<T>,
+    lower: LinearMap<T>,
     center: Vec<T>,
     label_std: f64,
     batch_size: u64,
@@ -22,7 +22,7 @@ impl<T: Real> GaussianInputsGradient<T> {
     pub fn new(cov: &Matrix<f64>, center: &[f64], label_std: f64, batch_size: u64, variance: f64) -> Result<Self> {
         debug_assert_eq!(cov.rows(), center.len());
         Ok(Self {
-            lower: Dense::lower(&cholesky(cov, "cov")?),
+            lower: LinearMap::lower(&cholesky(cov, "cov")?),
             center: center.iter().map(|c| T::from_f64(*c)).collect(),
             label_std,
             batch_size,

@@ -4,7 +4,7 @@ use super::{StochasticGradient, weights};
 use crate::elementwise::{add_scaled, scale_rows};
 use crate::error::Result;
 use crate::lanes::Real;
-use crate::linalg::Dense;
+use crate::linalg::LinearMap;
 use crate::loss::Loss;
 use crate::noise::{Factor, Stable};
 use crate::rng::{HeavyTails, Tag, fill_heavy_tails};
@@ -16,7 +16,7 @@ pub struct StudentGradient<T: Real> {
     loss: Arc<dyn Loss<T>>,
     df: f64,
     factor: Factor,
-    full: Option<Dense<T>>,
+    full: Option<LinearMap<T>>,
     /// Of each draw, the unit of variance and the batch size included.
     weights: Vec<f64>,
 }
@@ -27,7 +27,7 @@ impl<T: Real> StudentGradient<T> {
     pub fn new(loss: Arc<dyn Loss<T>>, df: f64, factor: Factor, batch_size: f64, variance: f64) -> Self {
         debug_assert!(df > 2.0);
         let full = match &factor {
-            Factor::Lower(lower) => Some(Dense::lower(lower)),
+            Factor::Lower(lower) => Some(LinearMap::lower(lower)),
             Factor::Diagonal(_) => None,
         };
         let unit = ((df - 2.0) / (df * batch_size)).sqrt();

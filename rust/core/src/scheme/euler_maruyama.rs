@@ -6,7 +6,7 @@ use crate::dynamics::Sde;
 use crate::elementwise::{add_scaled, euler_constant, euler_diagonal, euler_noise};
 use crate::error::{Error, Result};
 use crate::lanes::Real;
-use crate::linalg::Dense;
+use crate::linalg::LinearMap;
 use crate::loss::{Leap, Rule};
 use crate::noise::{Factor, NoiseKind};
 use crate::rng::Drawn;
@@ -16,7 +16,7 @@ use std::sync::Arc;
 pub(super) enum Diffusion<T: Real> {
     None,
     Deviations(Vec<f64>),
-    Constant(Dense<T>),
+    Constant(LinearMap<T>),
     Diagonal,
     Full,
 }
@@ -53,7 +53,7 @@ impl<T: Real> EulerMaruyama<T> {
         let diffusion = match (sde.constant(), sde.kind()) {
             (_, NoiseKind::None) => Diffusion::None,
             (Some(Factor::Diagonal(s)), _) => Diffusion::Deviations(s.clone()),
-            (Some(Factor::Lower(l)), _) => Diffusion::Constant(Dense::lower(l)),
+            (Some(Factor::Lower(l)), _) => Diffusion::Constant(LinearMap::lower(l)),
             (None, kind) if kind.is_diagonal() => Diffusion::Diagonal,
             _ => Diffusion::Full,
         };

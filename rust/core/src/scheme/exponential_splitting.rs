@@ -6,7 +6,7 @@ use crate::dynamics::Sde;
 use crate::elementwise::{add_scaled, assign_add_scaled, scale_add};
 use crate::error::{Error, Result};
 use crate::lanes::Real;
-use crate::linalg::{Dense, Matrix, cholesky, ou_step};
+use crate::linalg::{LinearMap, Matrix, cholesky, ou_step};
 use std::sync::Arc;
 
 /// Strang's splitting of `dX = (-B (X - mean) + r(t, X)) dt + S dW`, with `Φ = exp(-B h/2)`:
@@ -20,14 +20,14 @@ use std::sync::Arc;
 /// `R + P` and `-P` between them, where `P = K S Sᵀ Kᵀ / h` and `R` is what a half step has given its own increment.
 pub struct ExponentialSplitting<T: Real> {
     sde: Arc<dyn Sde<T>>,
-    propagator: Dense<T>,
+    propagator: LinearMap<T>,
     mean: Vec<T>,
     /// `h B`.
-    rate: Dense<T>,
+    rate: LinearMap<T>,
     wiener: usize,
-    from_increment: Dense<T>,
-    first: Dense<T>,
-    second: Dense<T>,
+    from_increment: LinearMap<T>,
+    first: LinearMap<T>,
+    second: LinearMap<T>,
 }
 
 impl<T: Real> ExponentialSplitting<T> {
@@ -56,13 +56,13 @@ impl<T: Real> ExponentialSplitting<T> {
         });
         let residual = cholesky(&joint, "cov")?;
         Ok(Self {
-            propagator: Dense::new(&half.phi),
+            propagator: LinearMap::new(&half.phi),
             mean: linear.mean.iter().map(|x| T::from_f64(*x)).collect(),
-            rate: Dense::new(&linear.rate.scaled(h)),
+            rate: LinearMap::new(&linear.rate.scaled(h)),
             wiener: factor.cols(),
-            from_increment: Dense::new(&half.integral.times(&factor).scaled(1.0 / h)),
-            first: Dense::lower(&Matrix::from_fn(d, d, |i, j| residual[(i, j)])),
-            second: Dense::new(&Matrix::from_fn(d, 2 * d, |i, j| residual[(d + i, j)])),
+            from_increment: LinearMap::new(&half.integral.times(&factor).scaled(1.0 / h)),
+            first: LinearMap::lower(&Matrix::from_fn(d, d, |i, j| residual[(i, j)])),
+            second: LinearMap::new(&Matrix::from_fn(d, 2 * d, |i, j| residual[(d + i, j)])),
             sde,
         })
     }

@@ -4,18 +4,18 @@ use super::{Draws, Step, Stepper};
 use crate::dynamics::Sde;
 use crate::error::{Error, Result};
 use crate::lanes::Real;
-use crate::linalg::{Dense, Matrix, cholesky_beside, ou_step};
+use crate::linalg::{LinearMap, Matrix, cholesky_beside, ou_step};
 
 /// `X' = mean + Φ (X - mean) + G ΔW + R ξ`.
 ///
 /// The stochastic integral `I = ∫ e^{-A(h-s)} S dW` and the increment are jointly Gaussian: `G ΔW` is the conditional
 /// mean of `I` with `G = K S / h`, `K = ∫ e^{-As} ds`, and `R Rᵀ` its conditional covariance.
 pub struct ExactOrnsteinUhlenbeck<T: Real> {
-    propagator: Dense<T>,
+    propagator: LinearMap<T>,
     mean: Vec<T>,
     wiener: usize,
-    from_increment: Dense<T>,
-    residual: Dense<T>,
+    from_increment: LinearMap<T>,
+    residual: LinearMap<T>,
 }
 
 impl<T: Real> ExactOrnsteinUhlenbeck<T> {
@@ -34,11 +34,11 @@ impl<T: Real> ExactOrnsteinUhlenbeck<T> {
         // the step grows there no slower, and so bounds what has become of them.
         let variances: Vec<f64> = (0..linear.mean.len()).map(|i| exact.cov[(i, i)]).collect();
         Ok(Self {
-            propagator: Dense::new(&exact.phi),
+            propagator: LinearMap::new(&exact.phi),
             mean: linear.mean.iter().map(|x| T::from_f64(*x)).collect(),
             wiener: factor.cols(),
-            from_increment: Dense::new(&exact.integral.times(&factor).scaled(1.0 / h)),
-            residual: Dense::lower(&cholesky_beside(&exact.residual_cov, &variances, "cov")?),
+            from_increment: LinearMap::new(&exact.integral.times(&factor).scaled(1.0 / h)),
+            residual: LinearMap::lower(&cholesky_beside(&exact.residual_cov, &variances, "cov")?),
         })
     }
 }

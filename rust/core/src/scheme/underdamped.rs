@@ -4,7 +4,7 @@ use crate::block::Span;
 use crate::dynamics::{Sde, Underdamped};
 use crate::error::{Error, Result};
 use crate::lanes::{Number, Real};
-use crate::linalg::Dense;
+use crate::linalg::LinearMap;
 use crate::loss::Loss;
 use crate::noise::Factor;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ pub(super) struct Splitting<T: Real> {
 enum Noise<T: Real> {
     /// Deviations, which go into the constants of each coordinate.
     Diagonal(Rows),
-    Full(Dense<T>),
+    Full(LinearMap<T>),
 }
 
 impl<T: Real> Splitting<T> {
@@ -34,7 +34,7 @@ impl<T: Real> Splitting<T> {
             sde.underdamped().ok_or_else(|| Error::missing("an underdamped Langevin equation"))?;
         let noise = match factor {
             Factor::Diagonal(deviations) => Noise::Diagonal(deviations),
-            Factor::Lower(lower) => Noise::Full(Dense::lower(&lower)),
+            Factor::Lower(lower) => Noise::Full(LinearMap::lower(&lower)),
         };
         Ok(Self { loss, inverse_mass, friction, wiener: sde.n_wiener(), noise })
     }

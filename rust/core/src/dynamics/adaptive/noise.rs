@@ -5,7 +5,7 @@ use crate::block::Span;
 use crate::elementwise::{multiply, scale_rows};
 use crate::error::Result;
 use crate::lanes::Real;
-use crate::linalg::Dense;
+use crate::linalg::LinearMap;
 use crate::noise::{Factor, Noise, NoiseKind, spread_diagonal};
 use crate::workspace::with_workspace;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use std::sync::Arc;
 enum Shape<T: Real> {
     None,
     Deviations(Vec<f64>),
-    Constant(Factor, Dense<T>),
+    Constant(Factor, LinearMap<T>),
     Diagonal,
     Full,
 }
@@ -25,7 +25,7 @@ impl<T: Real> Shape<T> {
             (_, NoiseKind::None) => Shape::None,
             (Some(Factor::Diagonal(s)), _) => Shape::Deviations(s),
             (Some(factor), _) => {
-                let dense = Dense::lower(&factor.dense());
+                let dense = LinearMap::lower(&factor.dense());
                 Shape::Constant(factor, dense)
             }
             (None, kind) if kind.is_diagonal() => Shape::Diagonal,

@@ -8,13 +8,13 @@ use crate::lanes::Real;
 
 /// A matrix in the element type of the paths. Zeros are left out where there are many.
 #[derive(Clone, Debug)]
-pub struct Dense<T> {
+pub struct LinearMap<T> {
     matrix: Matrix<T>,
     lower: bool,
     sparse: Option<Sparse<T>>,
 }
 
-impl<T: Real> Dense<T> {
+impl<T: Real> LinearMap<T> {
     /// Any matrix.
     pub fn new(matrix: &Matrix<f64>) -> Self {
         Self::of(matrix.cast(), false)
