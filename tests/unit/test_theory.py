@@ -452,14 +452,15 @@ def test_underdamped_langevin():
 # --- results and refusals ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("law", [
-    theory.gibbs_density(DOUBLE_WELL, 0.1),
-    theory.gibbs_density(Quadratic(TWO_DIM_H, [1.0, -1.0]), 0.5),
-    theory.stationary_density(optsde.OrnsteinUhlenbeck([[1.0, 0.3], [0.1, 2.0]], [0.5, -1.0], 1.0)),
-    theory.stationary_density(optsde.SGD(0.1).sde(Problem(DOUBLE_WELL, optsde.noise.AffineDiagonal(1.0, 0.5)))),
-    theory.stationary_density(optsde.Langevin(optsde.losses.DoubleWell(dim=2), 0.4)),
+@pytest.mark.parametrize("make", [
+    lambda: theory.gibbs_density(DOUBLE_WELL, 0.1),
+    lambda: theory.gibbs_density(Quadratic(TWO_DIM_H, [1.0, -1.0]), 0.5),
+    lambda: theory.stationary_density(optsde.OrnsteinUhlenbeck([[1.0, 0.3], [0.1, 2.0]], [0.5, -1.0], 1.0)),
+    lambda: theory.stationary_density(optsde.SGD(0.1).sde(Problem(DOUBLE_WELL, optsde.noise.AffineDiagonal(1.0, 0.5)))),
+    lambda: theory.stationary_density(optsde.Langevin(optsde.losses.DoubleWell(dim=2), 0.4)),
 ])  # fmt: skip
-def test_densities_can_be_pickled(law):
+def test_densities_can_be_pickled(make):
+    law = make()
     copy = pickle.loads(pickle.dumps(law))
     points = np.linspace(-1.0, 1.0, 6).reshape((6,) if np.ndim(law.var) == 0 else (3, 2))
     assert np.array_equal(copy(points), law(points))
