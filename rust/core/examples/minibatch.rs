@@ -43,7 +43,7 @@ fn measure<T: Real>(name: &str, p: usize, batch: usize) {
     let span = Span::of(WIDTH);
     let x = vec![T::from_f64(0.1); p * WIDTH];
     let mut out = vec![T::default(); p * WIDTH];
-    let mut bare = MinibatchFloor::<T>::new(&matrix, batch, WIDTH);
+    let mut bare = MinibatchFloor::<T>::new(&matrix, batch, WIDTH, 1);
     let per_step = batch.div_ceil(4) as u64;
     let mut indices = vec![0; 4 * per_step as usize * WIDTH];
     let draw = |step: u64, indices: &mut [u32]| {

@@ -64,17 +64,19 @@ pub fn time_minibatches(
     batch: usize,
     count: u64,
 ) -> PyResult<(f64, u64)> {
-    const WIDTH: usize = 192;
+    const WIDTH: usize = 64;
+    const STEPS: usize = 8;
     let view = x.as_array();
     let x = Matrix::new(view.nrows(), view.ncols(), view.iter().copied().collect()).map_err(to_python)?;
-    let mut floor = MinibatchFloor::<f64>::new(&x, batch, WIDTH);
-    let steps = count.div_ceil(WIDTH as u64);
+    let mut floor = MinibatchFloor::<f64>::new(&x, batch, WIDTH, STEPS);
+    let per_call = (WIDTH * STEPS) as u64;
+    let calls = count.div_ceil(per_call);
     Ok(py.detach(|| {
         let start = Instant::now();
-        for step in 0..steps {
-            floor.draw(step);
+        for call in 0..calls {
+            floor.draw(call * STEPS as u64);
             floor.multiply();
         }
-        (start.elapsed().as_secs_f64(), steps * WIDTH as u64)
+        (start.elapsed().as_secs_f64(), calls * per_call)
     }))
 }

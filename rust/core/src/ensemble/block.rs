@@ -8,7 +8,7 @@ use crate::dynamics::Floor;
 use crate::error::{Error, Result};
 use crate::lanes::{LANE_MULTIPLE, Real};
 use crate::observe::{Block, GROUP, Look, Recorder};
-use crate::scheme::Step;
+use crate::scheme::{Step, Steps};
 use crate::wiener::{Element, WienerPath};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -127,7 +127,7 @@ impl<'a, T: Element> Worker<'a, T> {
         }
         let mut agenda = self.agenda.iter().peekable();
         let mut reported = 0;
-        let leaps = plan.stepper.leaps() && self.noise.is_plain() && !watch;
+        let leaps = if self.noise.is_plain() && !watch { plan.stepper.leaps() } else { 1 };
         let mut k = 0;
         loop {
             if watch {
@@ -161,11 +161,12 @@ impl<'a, T: Element> Worker<'a, T> {
                 reported = k;
             }
             (self.tick)();
-            if leaps {
+            if leaps > 1 {
                 let next = agenda.peek().map_or(plan.n_steps, |(at, ..)| *at);
-                let most = if self.lookers.is_empty() { next - k } else { 1 };
+                let most = if self.lookers.is_empty() { leaps.min(next - k) } else { 1 };
+                let at = self.noise.at(k, 1);
                 let (dw, count) = self.noise.run(k, most);
-                plan.stepper.leap(plan.grid.h, dw, count, x, span)?;
+                plan.stepper.leap(&Steps { t: plan.time(k), h: plan.grid.h, count, dw, at, span }, x)?;
                 k += count as u64;
             } else {
                 let (begin, cells, h) = plan.step(k);

@@ -94,7 +94,8 @@ impl Bits64 for U64x4 {
 
 macro_rules! floats {
     ($v:ident, $elem:ident, $bits:ident, $set1:ident, $add:ident, $sub:ident, $mul:ident, $div:ident, $fma:ident,
-     $sqrt:ident, $load:ident, $store:ident, $to:ident, $from:ident, $cmp:ident, $blend:ident, $scale:ident) => {
+     $sqrt:ident, $load:ident, $store:ident, $to:ident, $from:ident, $cmp:ident, $blend:ident, $min:ident, $max:ident,
+     $scale:ident) => {
         impl $v {
             #[inline(always)]
             fn broadcast(x: $elem) -> Self {
@@ -160,6 +161,12 @@ macro_rules! floats {
                 Self(unsafe { $blend(c.0, a.0, $cmp::<_CMP_LT_OQ>(self.0, b.0)) })
             }
             #[inline(always)]
+            fn clamp(self, low: Self, high: Self) -> Self {
+                // of a NaN and a number these give the second
+                // SAFETY: see the head of this file.
+                Self(unsafe { $min(high.0, $max(low.0, self.0)) })
+            }
+            #[inline(always)]
             fn scale_by_power(self, k: Self) -> Self {
                 $scale(self, k)
             }
@@ -169,12 +176,25 @@ macro_rules! floats {
 #[rustfmt::skip]
 floats!(F64x4, f64, U64x4, _mm256_set1_pd, _mm256_add_pd, _mm256_sub_pd, _mm256_mul_pd, _mm256_div_pd, _mm256_fmadd_pd,
     _mm256_sqrt_pd, _mm256_loadu_pd, _mm256_storeu_pd, _mm256_castpd_si256, _mm256_castsi256_pd, _mm256_cmp_pd,
-    _mm256_blendv_pd, scale64);
+    _mm256_blendv_pd, _mm256_min_pd, _mm256_max_pd, scale64);
 #[rustfmt::skip]
 floats!(F32x8, f32, U32x8, _mm256_set1_ps, _mm256_add_ps, _mm256_sub_ps, _mm256_mul_ps, _mm256_div_ps, _mm256_fmadd_ps,
     _mm256_sqrt_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_castps_si256, _mm256_castsi256_ps, _mm256_cmp_ps,
-    _mm256_blendv_ps, scale32);
-vector_traits!(F64x4, f64, 4, U64x4, 1 << 63, exp64, sin_cos64, tanh64, ln64, sum_lines64, super::lines::transpose8);
+    _mm256_blendv_ps, _mm256_min_ps, _mm256_max_ps, scale32);
+vector_traits!(
+    F64x4,
+    f64,
+    4,
+    U64x4,
+    1 << 63,
+    exp64,
+    sin_cos64,
+    tanh64,
+    sigmoid64,
+    ln64,
+    sum_lines64,
+    super::lines::transpose8
+);
 vector_traits!(
     F32x8,
     f32,
@@ -184,6 +204,7 @@ vector_traits!(
     exp32,
     sin_cos32,
     tanh32,
+    sigmoid32,
     ln32,
     super::lines::sum_lines,
     super::lines::transpose8

@@ -109,7 +109,8 @@ impl Bits64 for U64x8 {
 
 macro_rules! floats {
     ($v:ident, $elem:ident, $bits:ident, $set1:ident, $add:ident, $sub:ident, $mul:ident, $div:ident, $fma:ident,
-     $sqrt:ident, $load:ident, $store:ident, $to:ident, $from:ident, $cmp:ident, $blend:ident, $scalef:ident) => {
+     $sqrt:ident, $load:ident, $store:ident, $to:ident, $from:ident, $cmp:ident, $blend:ident, $min:ident, $max:ident,
+     $scalef:ident) => {
         impl $v {
             #[inline(always)]
             fn broadcast(x: $elem) -> Self {
@@ -175,6 +176,12 @@ macro_rules! floats {
                 Self(unsafe { $blend($cmp::<_CMP_LT_OQ>(self.0, b.0), c.0, a.0) })
             }
             #[inline(always)]
+            fn clamp(self, low: Self, high: Self) -> Self {
+                // of a NaN and a number these give the second
+                // SAFETY: see the head of this file.
+                Self(unsafe { $min(high.0, $max(low.0, self.0)) })
+            }
+            #[inline(always)]
             fn scale_by_power(self, k: Self) -> Self {
                 // one instruction for what the other instruction sets do with two factors; also rounded once
                 // SAFETY: see the head of this file.
@@ -186,12 +193,12 @@ macro_rules! floats {
 #[rustfmt::skip]
 floats!(F64x8, f64, U64x8, _mm512_set1_pd, _mm512_add_pd, _mm512_sub_pd, _mm512_mul_pd, _mm512_div_pd, _mm512_fmadd_pd,
     _mm512_sqrt_pd, _mm512_loadu_pd, _mm512_storeu_pd, _mm512_castpd_si512, _mm512_castsi512_pd, _mm512_cmp_pd_mask,
-    _mm512_mask_blend_pd, _mm512_scalef_pd);
+    _mm512_mask_blend_pd, _mm512_min_pd, _mm512_max_pd, _mm512_scalef_pd);
 #[rustfmt::skip]
 floats!(F32x16, f32, U32x16, _mm512_set1_ps, _mm512_add_ps, _mm512_sub_ps, _mm512_mul_ps, _mm512_div_ps, _mm512_fmadd_ps,
     _mm512_sqrt_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_castps_si512, _mm512_castsi512_ps, _mm512_cmp_ps_mask,
-    _mm512_mask_blend_ps, _mm512_scalef_ps);
-vector_traits!(F64x8, f64, 8, U64x8, 1 << 63, exp64, sin_cos64, tanh64, ln64, sum_lines64, transpose64);
+    _mm512_mask_blend_ps, _mm512_min_ps, _mm512_max_ps, _mm512_scalef_ps);
+vector_traits!(F64x8, f64, 8, U64x8, 1 << 63, exp64, sin_cos64, tanh64, sigmoid64, ln64, sum_lines64, transpose64);
 vector_traits!(
     F32x16,
     f32,
@@ -201,6 +208,7 @@ vector_traits!(
     exp32,
     sin_cos32,
     tanh32,
+    sigmoid32,
     ln32,
     super::lines::sum_lines,
     super::lines::transpose8

@@ -16,6 +16,8 @@ pub trait Float: Number {
     fn from_bits(bits: Self::Bits) -> Self;
     /// Per lane: `a` where `self < b`, else `c` (NaN in the comparison selects `c`).
     fn choose_lt(self, b: Self, a: Self, c: Self) -> Self;
+    /// `self` limited to [low, high]; NaN stays.
+    fn clamp(self, low: Self, high: Self) -> Self;
     /// `self * 2^k`, rounded once, for `k` an integer and `self` in [0.5, 2]; `k` within ±1100 for `f64`, ±200 for `f32`.
     fn scale_by_power(self, k: Self) -> Self;
 }
@@ -44,9 +46,7 @@ const ROUND_32: f64 = 12_582_912.0; // 1.5 * 2^23
 /// `x` limited to [low, high]; NaN stays.
 #[inline(always)]
 fn clamp<F: Float>(x: F, low: f64, high: f64) -> F {
-    let (low, high) = (F::constant(low), F::constant(high));
-    let x = x.choose_lt(low, low, x);
-    high.choose_lt(x, high, x)
+    x.clamp(F::constant(low), F::constant(high))
 }
 
 /// The power of two whose exponent stands in the low bits of `t`.
@@ -76,8 +76,16 @@ pub fn scale32<F: Float>(x: F, k: F) -> F {
 /// `(k, p)` with `e^x = 2^k (1 + p)` and `k` an integer, for `f64`: `p` is accurate for itself, also where it is small.
 #[inline(always)]
 fn reduced_exp64<F: Float>(x: F) -> (F, F) {
+    let (_, k, p) = reduced_exp_in_bits64(x);
+    (k, p)
+}
+
+/// [`reduced_exp64`], and before it the number in whose low bits `k` stands.
+#[inline(always)]
+fn reduced_exp_in_bits64<F: Float>(x: F) -> (F, F, F) {
     let magic = F::constant(ROUND_64);
-    let k = x.mul_add(F::constant(std::f64::consts::LOG2_E), magic) - magic;
+    let t = x.mul_add(F::constant(std::f64::consts::LOG2_E), magic);
+    let k = t - magic;
     // ln 2 in two parts: 106 bits
     let r = (-k).mul_add(F::constant(std::f64::consts::LN_2), x);
     let r = (-k).mul_add(F::constant(2.319_046_813_846_299_6e-17), r);
@@ -85,19 +93,27 @@ fn reduced_exp64<F: Float>(x: F) -> (F, F) {
     let q = polynomial!(r; 0.5000000000000011, 0.16666666666666413, 0.04166666666653026, 0.008333333333494335,
         0.0013888888943598735, 0.00019841269506770134, 2.4801493135053868e-05, 2.755758627863123e-06,
         2.763023433404016e-07, 2.50000674952869e-08);
-    (k, (r * r).mul_add(q, r))
+    (t, k, (r * r).mul_add(q, r))
 }
 
 /// [`reduced_exp64`] for `f32`.
 #[inline(always)]
 fn reduced_exp32<F: Float>(x: F) -> (F, F) {
+    let (_, k, p) = reduced_exp_in_bits32(x);
+    (k, p)
+}
+
+/// [`reduced_exp_in_bits64`] for `f32`.
+#[inline(always)]
+fn reduced_exp_in_bits32<F: Float>(x: F) -> (F, F, F) {
     let magic = F::constant(ROUND_32);
-    let k = x.mul_add(F::constant(std::f64::consts::LOG2_E), magic) - magic;
+    let t = x.mul_add(F::constant(std::f64::consts::LOG2_E), magic);
+    let k = t - magic;
     let r = (-k).mul_add(F::constant(0.693_147_182_464_599_6), x);
     let r = (-k).mul_add(F::constant(-1.904_654_212_125_933_6e-9), r);
     // as in reduced_exp64, error 3.8e-9
     let q = polynomial!(r; 0.49999994, 0.16666521, 0.04166839, 0.00836871, 0.0013814615);
-    (k, (r * r).mul_add(q, r))
+    (t, k, (r * r).mul_add(q, r))
 }
 
 /// Exponential of `f64` lanes.
@@ -121,6 +137,27 @@ pub fn exp_minus_one64<F: Float>(x: F) -> F {
 pub fn exp32<F: Float>(x: F) -> F {
     let (k, p) = reduced_exp32(clamp(x, -104.0, 89.0));
     (p + F::constant(1.0)).scale_by_power(k)
+}
+
+/// `1/(1 + e^-x)` where `e^-x = 2^k (1 + p)` and `k` stands in the low bits of `t`: within bounds that keep the power of two
+/// normal, adding `k` to the exponent is all that multiplying by it is.
+#[inline(always)]
+fn sigmoid_of_reduced<F: Float>((t, _, p): (F, F, F), mantissa_bits: u32) -> F {
+    let one = F::constant(1.0);
+    let e = F::from_bits((p + one).to_bits().add_wrap(t.to_bits().shift_left(mantissa_bits)));
+    one / (one + e)
+}
+
+/// `1/(1 + e^-x)` of `f64` lanes, to an ulp or two; from -708 on down it stays what it is there, 3e-308.
+#[inline(always)]
+pub fn sigmoid64<F: Float>(x: F) -> F {
+    sigmoid_of_reduced(reduced_exp_in_bits64(clamp(-x, -708.0, 708.0)), 52)
+}
+
+/// `1/(1 + e^-x)` of `f32` lanes, to an ulp or two; from -87 on down it stays what it is there, 2e-38.
+#[inline(always)]
+pub fn sigmoid32<F: Float>(x: F) -> F {
+    sigmoid_of_reduced(reduced_exp_in_bits32(clamp(-x, -87.0, 87.0)), 23)
 }
 
 /// `-2 |x|`, kept to where `e^(-2|x|)` still counts beside 1.
@@ -266,7 +303,8 @@ pub fn sin_cos32<F: Float>(x: F) -> (F, F) {
 
 /// The integers and the functions of one plain float: a single lane.
 macro_rules! scalar {
-    ($float:ident, $bits:ident, $exp:ident, $sin_cos:ident, $scale:ident, $tanh:ident, $ln:ident) => {
+    ($float:ident, $bits:ident, $exp:ident, $sin_cos:ident, $scale:ident, $tanh:ident, $sigmoid:ident,
+     $ln:ident) => {
         impl Bits for $bits {
             #[inline(always)]
             fn splat(x: u64) -> Self {
@@ -334,6 +372,10 @@ macro_rules! scalar {
                 $tanh(self)
             }
             #[inline(always)]
+            fn sigmoid(self) -> Self {
+                $sigmoid(self)
+            }
+            #[inline(always)]
             fn larger_value(self, b: Self) -> Self {
                 Float::choose_lt(self, b, b, self)
             }
@@ -354,6 +396,10 @@ macro_rules! scalar {
                 if self < b { a } else { c }
             }
             #[inline(always)]
+            fn clamp(self, low: Self, high: Self) -> Self {
+                $float::clamp(self, low, high)
+            }
+            #[inline(always)]
             fn scale_by_power(self, k: Self) -> Self {
                 $scale(self, k)
             }
@@ -361,13 +407,13 @@ macro_rules! scalar {
     };
 }
 
-scalar!(f64, u64, exp64, sin_cos64, scale64, tanh64, ln64);
-scalar!(f32, u32, exp32, sin_cos32, scale32, tanh32, ln32);
+scalar!(f64, u64, exp64, sin_cos64, scale64, tanh64, sigmoid64, ln64);
+scalar!(f32, u32, exp32, sin_cos32, scale32, tanh32, sigmoid32, ln32);
 
 /// What every vector type has in common, given its element-wise primitives.
 macro_rules! vector_traits {
-    ($v:ident, $elem:ident, $lanes:expr, $bits:ident, $sign:expr, $exp:ident, $sin_cos:ident, $tanh:ident, $ln:ident,
-     $sum_lines:path, $transpose8:path) => {
+    ($v:ident, $elem:ident, $lanes:expr, $bits:ident, $sign:expr, $exp:ident, $sin_cos:ident, $tanh:ident,
+     $sigmoid:ident, $ln:ident, $sum_lines:path, $transpose8:path) => {
         impl std::ops::Add for $v {
             type Output = Self;
             #[inline(always)]
@@ -431,6 +477,10 @@ macro_rules! vector_traits {
             #[inline(always)]
             fn tanh(self) -> Self {
                 $crate::lanes::math::$tanh(self)
+            }
+            #[inline(always)]
+            fn sigmoid(self) -> Self {
+                $crate::lanes::math::$sigmoid(self)
             }
             #[inline(always)]
             fn larger_value(self, b: Self) -> Self {

@@ -28,6 +28,8 @@ pub trait Number:
     }
     /// Hyperbolic tangent.
     fn tanh(self) -> Self;
+    /// `1/(1 + e^-x)`.
+    fn sigmoid(self) -> Self;
     /// The larger of two values, as a constant: of a dual number it has no derivative.
     fn larger_value(self, b: Self) -> Self;
 }
@@ -122,6 +124,11 @@ impl<N: Number> Number for Dual<N> {
     fn tanh(self) -> Self {
         let t = self.re.tanh();
         Self::new(t, (-t).mul_add(t, N::constant(1.0)) * self.eps)
+    }
+    #[inline(always)]
+    fn sigmoid(self) -> Self {
+        let s = self.re.sigmoid();
+        Self::new(s, s * (-self.re).sigmoid() * self.eps)
     }
     #[inline(always)]
     fn larger_value(self, b: Self) -> Self {

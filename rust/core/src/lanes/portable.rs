@@ -146,6 +146,11 @@ macro_rules! floats {
                 Self(std::array::from_fn(|i| if self.0[i] < b.0[i] { a.0[i] } else { c.0[i] }))
             }
             #[inline(always)]
+            fn clamp(self, low: Self, high: Self) -> Self {
+                let x = self.choose_lt(low, low, self);
+                high.choose_lt(x, high, x)
+            }
+            #[inline(always)]
             fn scale_by_power(self, k: Self) -> Self {
                 $scale(self, k)
             }
@@ -163,6 +168,7 @@ vector_traits!(
     exp64,
     sin_cos64,
     tanh64,
+    sigmoid64,
     ln64,
     super::lines::sum_lines,
     super::lines::transpose8
@@ -176,6 +182,7 @@ vector_traits!(
     exp32,
     sin_cos32,
     tanh32,
+    sigmoid32,
     ln32,
     super::lines::sum_lines,
     super::lines::transpose8

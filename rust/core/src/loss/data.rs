@@ -6,6 +6,22 @@ use crate::error::{Error, Result};
 use crate::lanes::Real;
 use crate::workspace::with_workspace;
 
+/// Steps of plain SGD one after the other: each takes parameter `i` to `(1 - rate_i decay) θ_i - rate_i g_i`.
+#[derive(Clone, Copy, Debug)]
+pub struct Descent<'a> {
+    /// The rates, `d` a step.
+    pub rates: &'a [f64],
+    /// Of decoupled decay.
+    pub decay: f64,
+}
+
+impl Descent<'_> {
+    /// How many steps.
+    pub fn count(&self, d: usize) -> usize {
+        self.rates.len() / d
+    }
+}
+
 /// `f = (1/N) Σ f_i`, perhaps with a penalty on the parameters, which is no example's.
 pub trait DataLoss<T: Real>: Loss<T> {
     /// Examples `N`.
@@ -18,6 +34,17 @@ pub trait DataLoss<T: Real>: Loss<T> {
     /// `indices[b * width + p]`. Where `labels` is given, it holds a row for each draw and output, row
     /// `b * outputs + k`, which is added to that target.
     fn batch_grad(&self, x: &[T], indices: &[u32], labels: Option<&[T]>, out: &mut [T], span: Span) -> Result<()>;
+
+    /// Whether it has [`DataLoss::descend`].
+    fn descends(&self) -> bool {
+        false
+    }
+
+    /// Takes steps along gradients of minibatches: the bits of [`DataLoss::batch_grad`] and a step, one after the other.
+    /// `indices` holds equally many rows for each step, of which the first `batch` are its draws.
+    fn descend(&self, _x: &mut [T], _indices: &[u32], _batch: usize, _steps: Descent<'_>, _span: Span) -> Result<()> {
+        Err(Error::missing("a kernel for many steps"))
+    }
 
     /// The gradients `∇f_i(x)`, the penalty's added to each: component `a` of example `i` in row `i · d + a`.
     fn example_grads(&self, x: &[T], out: &mut [T], span: Span) -> Result<()> {

@@ -27,7 +27,7 @@ mod slices;
 mod styblinski_tang;
 
 pub use builtin::Builtin;
-pub use data::DataLoss;
+pub use data::{DataLoss, Descent};
 pub use double_well::DoubleWell;
 pub use formula::Formula;
 pub use function::FunctionLoss;

@@ -1,14 +1,18 @@
 //! Gradients of minibatches: examples drawn at the address of the step, perhaps with fresh noise on their labels.
 
 use super::{Sampler, Sampling, StochasticGradient, weights};
+use crate::block::Span;
 use crate::elementwise::{add_scaled, scale};
 use crate::error::{Error, Result};
 use crate::lanes::Real;
-use crate::loss::DataLoss;
+use crate::loss::{DataLoss, Descent};
 use crate::rng::{SIGN_ROWS, SignRows, Tag, fill_normals, fill_sign_words, normals_per_block};
 use crate::scheme::{Step, StepAddress};
 use crate::workspace::with_workspace;
 use std::sync::Arc;
+
+/// Draws of a path that steps taken at once make: enough to pay for turning paths, few enough to stay near.
+const AT_ONCE: usize = 80;
 
 /// What is added to the targets of drawn examples, anew in each draw: a deviation times numbers of mean 0 and variance 1.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -118,6 +122,17 @@ impl<T: Real> StochasticGradient<T> for MinibatchGradient<T> {
                 }
             }
             Ok(())
+        })
+    }
+    fn descends(&self) -> usize {
+        let plain = self.weights.len() == 1 && self.labels == Labels::True;
+        if plain && self.data.descends() { (AT_ONCE / self.batch).max(1) } else { 1 }
+    }
+    fn descend(&self, at: StepAddress, steps: Descent<'_>, x: &mut [T], span: Span) -> Result<()> {
+        let count = steps.count(self.dim());
+        with_workspace(count * self.sampler.rows() * span.width, |indices: &mut [u32]| {
+            self.sampler.draw_steps(at, count, span, indices);
+            self.data.descend(x, indices, self.batch, steps, span)
         })
     }
     fn needs_calling_thread(&self) -> bool {

@@ -20,10 +20,12 @@ pub use sampling::{Sampler, Sampling};
 pub use sgd::{Momentum, MomentumSgd, Sgd};
 pub use sign::SignSgd;
 
+use crate::block::Span;
 use crate::elementwise::add_scaled;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::lanes::Real;
-use crate::scheme::Step;
+use crate::loss::Descent;
+use crate::scheme::{Step, StepAddress, Steps};
 use std::sync::Arc;
 
 /// The gradient that an algorithm uses in a step: `∇f(x) + z`, with noise of mean 0.
@@ -36,6 +38,14 @@ pub trait StochasticGradient<T: Real>: Send + Sync {
     fn scratch_rows(&self) -> usize;
     /// Writes the gradient of the step at the parameters `x`, `d` rows; `step.h` is the clock's time of the step.
     fn sample(&self, step: &Step<'_, T>, x: &[T], out: &mut [T], scratch: &mut [T]) -> Result<()>;
+    /// The most steps that [`StochasticGradient::descend`] takes at once; 1 where there is no kernel for more.
+    fn descends(&self) -> usize {
+        1
+    }
+    /// Takes steps of plain SGD, the first of them the step at this address: the bits of as many gradients and updates.
+    fn descend(&self, _at: StepAddress, _steps: Descent<'_>, _x: &mut [T], _span: Span) -> Result<()> {
+        Err(Error::missing("a kernel for many steps"))
+    }
     /// Whether it calls Python, and so must run on the calling thread.
     fn needs_calling_thread(&self) -> bool {
         false
@@ -91,6 +101,12 @@ impl Clock {
     /// The number of the optimizer's step, in which schedules count; not whole within one of them.
     pub fn step<T>(self, step: &Step<'_, T>) -> f64 {
         self.index(step) / self.inner
+    }
+
+    /// [`Clock::step`] of several steps.
+    pub fn steps<T>(self, steps: &Steps<'_, T>) -> impl Iterator<Item = f64> + use<T> {
+        let first = (steps.t / steps.h).round();
+        (0..steps.count).map(move |k| (first + k as f64) / self.inner)
     }
 }
 

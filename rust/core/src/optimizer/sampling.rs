@@ -94,6 +94,20 @@ impl Sampler {
         }
     }
 
+    /// The draws of `count` steps of one batch each, [`Sampler::rows`] rows a step.
+    pub fn draw_steps(&self, at: StepAddress, count: usize, span: Span, out: &mut [u32]) {
+        if self.sampling == Sampling::Replacement {
+            let blocks = at.blocks((self.rows() / indices_per_block(self.n_examples)) as u64);
+            let blocks = blocks.start..blocks.start + (blocks.end - blocks.start) * count as u64;
+            let n = self.n_examples;
+            fill_indices(at.stream(Tag::MINIBATCH), blocks, n, |_| n, span.width, out);
+            return;
+        }
+        for (k, out) in out.chunks_exact_mut(self.rows() * span.width).take(count).enumerate() {
+            self.draw(StepAddress { cell: at.cell + k as u64 * at.cells, ..at }, 0, 1, span, out);
+        }
+    }
+
     /// The order of an epoch as far as it is known.
     fn take(&self, place: Place) -> Epoch {
         let mut epochs = self.epochs.lock().unwrap_or_else(PoisonError::into_inner);

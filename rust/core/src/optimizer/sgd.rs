@@ -5,8 +5,10 @@ use crate::dynamics::Friction;
 use crate::elementwise::{add_scaled, assign_add_scaled, scale};
 use crate::error::Result;
 use crate::lanes::Real;
+use crate::loss::Descent;
 use crate::rates::Rates;
-use crate::scheme::{Draws, Step, Stepper};
+use crate::scheme::{Draws, Step, Stepper, Steps};
+use crate::workspace::with_workspace;
 use std::sync::Arc;
 
 /// How the momentum is set.
@@ -77,6 +79,19 @@ impl<T: Real> Stepper<T> for Sgd<T> {
         let (u, _) = self.rates.at_step(self.clock.step(step));
         descend(x, g, &self.rates, self.lr * u, self.decay, step.span.width);
         Ok(())
+    }
+    fn leaps(&self) -> u64 {
+        self.gradient.descends() as u64
+    }
+    fn leap(&self, steps: &Steps<'_, T>, x: &mut [T]) -> Result<()> {
+        let d = self.dim();
+        with_workspace(steps.count * d, |rates: &mut [f64]| {
+            for (k, rates) in self.clock.steps(steps).zip(rates.chunks_exact_mut(d)) {
+                let (u, _) = self.rates.at_step(k);
+                rates.iter_mut().enumerate().for_each(|(i, rate)| *rate = self.lr * u * self.rates.of(i));
+            }
+            self.gradient.descend(steps.at, Descent { rates, decay: self.decay }, x, steps.span)
+        })
     }
     fn needs_calling_thread(&self) -> bool {
         self.gradient.needs_calling_thread()

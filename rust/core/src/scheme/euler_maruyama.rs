@@ -1,7 +1,6 @@
 //! Euler–Maruyama: `X' = X + a h + b ΔW`. Also the discrete SGD with Gaussian noise, which is this with `h = lr`.
 
-use super::{Draws, Step, Stepper};
-use crate::block::Span;
+use super::{Draws, Step, Stepper, Steps};
 use crate::dynamics::Sde;
 use crate::elementwise::{add_scaled, euler_constant, euler_diagonal, euler_noise};
 use crate::error::{Error, Result};
@@ -9,7 +8,6 @@ use crate::lanes::Real;
 use crate::linalg::LinearMap;
 use crate::loss::{Leap, Rule};
 use crate::noise::{Factor, NoiseKind};
-use crate::rng::Drawn;
 use std::sync::Arc;
 
 /// How the noise enters, decided once.
@@ -117,13 +115,11 @@ impl<T: Real> EulerMaruyama<T> {
     pub(super) fn leap_by<'a>(
         &'a self,
         rule: fn(&'a [f64]) -> Rule<'a>,
-        h: f64,
-        dw: Drawn<'_, T>,
-        count: usize,
+        steps: &Steps<'_, T>,
         x: &mut [T],
-        span: Span,
     ) -> Result<()> {
         let rule = rule(self.deviations().ok_or_else(|| Error::missing("a kernel for many steps"))?);
+        let Steps { h, dw, count, span, .. } = *steps;
         self.sde.leap(Leap { c: h * self.sde.drift_scale(), rule, dw, count }, x, span)
     }
 }
@@ -152,11 +148,11 @@ impl<T: Real> Stepper<T> for EulerMaruyama<T> {
         }
         self.advance(step, x, &mut self.parts(scratch, step.span.width))
     }
-    fn leaps(&self) -> bool {
-        self.deviations().is_some()
+    fn leaps(&self) -> u64 {
+        if self.deviations().is_some() { u64::MAX } else { 1 }
     }
-    fn leap(&self, h: f64, dw: Drawn<'_, T>, count: usize, x: &mut [T], span: Span) -> Result<()> {
-        self.leap_by(Rule::Euler, h, dw, count, x, span)
+    fn leap(&self, steps: &Steps<'_, T>, x: &mut [T]) -> Result<()> {
+        self.leap_by(Rule::Euler, steps, x)
     }
     fn needs_calling_thread(&self) -> bool {
         self.sde.needs_calling_thread()

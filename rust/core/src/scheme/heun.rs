@@ -1,14 +1,12 @@
 //! Heun's scheme for additive noise: an Euler step, then the trapezoidal rule on the drift and on a changing deviation.
 
 use super::euler_maruyama::{Diffusion, EulerMaruyama};
-use super::{Draws, Step, Stepper};
-use crate::block::Span;
+use super::{Draws, Step, Stepper, Steps};
 use crate::dynamics::Sde;
 use crate::elementwise::{trapezoid, trapezoid_noise};
 use crate::error::Result;
 use crate::lanes::Real;
 use crate::loss::Rule;
-use crate::rng::Drawn;
 use std::sync::Arc;
 
 /// `Y = X + a h + b ΔW`, `X' = Y + (h/2)(a(t+h, Y) - a) + (1/2)(b(t+h) - b) ΔW`.
@@ -56,11 +54,11 @@ impl<T: Real> Stepper<T> for Heun<T> {
         }
         Ok(())
     }
-    fn leaps(&self) -> bool {
+    fn leaps(&self) -> u64 {
         self.euler.leaps()
     }
-    fn leap(&self, h: f64, dw: Drawn<'_, T>, count: usize, x: &mut [T], span: Span) -> Result<()> {
-        self.euler.leap_by(Rule::Heun, h, dw, count, x, span)
+    fn leap(&self, steps: &Steps<'_, T>, x: &mut [T]) -> Result<()> {
+        self.euler.leap_by(Rule::Heun, steps, x)
     }
     fn needs_calling_thread(&self) -> bool {
         self.sde.needs_calling_thread()

@@ -1,14 +1,12 @@
 //! Leimkuhler and Matthews's scheme for overdamped Langevin dynamics: each step averages two successive increments.
 
 use super::euler_maruyama::EulerMaruyama;
-use super::{Draws, Step, Stepper};
-use crate::block::Span;
+use super::{Draws, Step, Stepper, Steps};
 use crate::dynamics::Sde;
 use crate::elementwise::{add_scaled, scale};
 use crate::error::Result;
 use crate::lanes::Real;
 use crate::loss::Rule;
-use crate::rng::Drawn;
 use std::sync::Arc;
 
 /// `X' = X + a h + b (ΔW_n + ΔW_{n+1})/2`: an Euler step whose error of the stationary law is of order 2.
@@ -42,11 +40,11 @@ impl<T: Real> Stepper<T> for LeimkuhlerMatthews<T> {
         scale(average, 0.5);
         self.euler.advance(&Step { dw: average, ..*step }, x, &mut self.euler.parts(rest, width))
     }
-    fn leaps(&self) -> bool {
+    fn leaps(&self) -> u64 {
         self.euler.leaps()
     }
-    fn leap(&self, h: f64, dw: Drawn<'_, T>, count: usize, x: &mut [T], span: Span) -> Result<()> {
-        self.euler.leap_by(Rule::Averaged, h, dw, count, x, span)
+    fn leap(&self, steps: &Steps<'_, T>, x: &mut [T]) -> Result<()> {
+        self.euler.leap_by(Rule::Averaged, steps, x)
     }
     fn needs_calling_thread(&self) -> bool {
         self.euler.needs_calling_thread()

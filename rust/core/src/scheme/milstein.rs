@@ -1,7 +1,6 @@
 //! Milstein's scheme, strong order 1: diagonal noise by component, any other noise through iterated integrals.
 
-use super::{Draws, Step, Stepper};
-use crate::block::Span;
+use super::{Draws, Step, Stepper, Steps};
 use crate::dynamics::Sde;
 use crate::elementwise::{
     add_product, add_scaled, assign_add_scaled, milstein_diagonal, milstein_diagonal_free, scale,
@@ -9,7 +8,6 @@ use crate::elementwise::{
 use crate::error::{Error, Result};
 use crate::lanes::Real;
 use crate::loss::{Leap, Rule};
-use crate::rng::Drawn;
 use std::sync::Arc;
 
 /// Most Wiener processes for which Lévy areas are simulated: their number grows as m².
@@ -56,11 +54,12 @@ impl<T: Real> Stepper<T> for DiagonalMilstein<T> {
         }
         Ok(())
     }
-    fn leaps(&self) -> bool {
-        self.0.milstein_noise().is_some()
+    fn leaps(&self) -> u64 {
+        if self.0.milstein_noise().is_some() { u64::MAX } else { 1 }
     }
-    fn leap(&self, h: f64, dw: Drawn<'_, T>, count: usize, x: &mut [T], span: Span) -> Result<()> {
+    fn leap(&self, steps: &Steps<'_, T>, x: &mut [T]) -> Result<()> {
         let (noise, scale) = self.0.milstein_noise().ok_or_else(|| Error::missing("affine noise"))?;
+        let Steps { h, dw, count, span, .. } = *steps;
         let rule = Rule::Milstein { noise, scale, h };
         self.0.leap(Leap { c: h * self.0.drift_scale(), rule, dw, count }, x, span)
     }

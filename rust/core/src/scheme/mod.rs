@@ -141,6 +141,22 @@ pub struct Step<'a, T> {
     pub span: Span,
 }
 
+/// Several steps of one length in a row.
+pub struct Steps<'a, T> {
+    /// Time at the start of the first.
+    pub t: f64,
+    /// Their length.
+    pub h: f64,
+    /// How many.
+    pub count: usize,
+    /// Increments of all of them, `m` rows a step, and of one step more where [`Draws::ahead`] asks for it.
+    pub dw: Drawn<'a, T>,
+    /// Where the first draws anything else; the others are of the cells after it.
+    pub at: StepAddress,
+    /// The block.
+    pub span: Span,
+}
+
 /// What a step may know of the Wiener path beside its increments; each part is empty unless asked for.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Beside<'a, T> {
@@ -169,13 +185,12 @@ pub trait Stepper<T: Real>: Send + Sync {
     }
     /// Advances `x`, `dim` rows, by one step.
     fn step(&self, step: &Step<'_, T>, x: &mut [T], scratch: &mut [T]) -> Result<()>;
-    /// Whether [`Stepper::leap`] can take many steps at once.
-    fn leaps(&self) -> bool {
-        false
+    /// The most steps that [`Stepper::leap`] takes at once; 1 where there is no kernel for more.
+    fn leaps(&self) -> u64 {
+        1
     }
-    /// Takes `count` steps of length `h`, given the increments of all of them, `m` rows a step, and of one
-    /// step more where [`Draws::ahead`] asks for it: the bits of [`Stepper::step`] one after the other.
-    fn leap(&self, _h: f64, _dw: Drawn<'_, T>, _count: usize, _x: &mut [T], _span: Span) -> Result<()> {
+    /// Takes steps of one cell each: the bits of [`Stepper::step`] one after the other.
+    fn leap(&self, _steps: &Steps<'_, T>, _x: &mut [T]) -> Result<()> {
         Err(Error::missing("a kernel for many steps"))
     }
     /// Whether it calls Python, and so must run on the calling thread.

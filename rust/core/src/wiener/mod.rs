@@ -184,12 +184,11 @@ impl<T: Element> WienerPath<T> {
         self.cells.steps(at, self.first_cell + k, (most, ahead), self.last_cell, self.width)
     }
 
-    /// Whether [`WienerPath::run`] is to be used: steps are of one cell and need increments alone, their own or the next
-    /// step's as well.
+    /// Whether [`WienerPath::run`] is to be used: steps are of one cell and need nothing but increments, their own or the
+    /// next step's as well.
     pub fn is_plain(&self) -> bool {
-        let Draws { wiener, wiener_b, iterated, time_integrals, ahead: _, residuals } = self.draws;
-        let alone = !iterated && !time_integrals && residuals == 0;
-        !self.composed && wiener > 0 && wiener_b == 0 && alone
+        let Draws { wiener: _, wiener_b, iterated, time_integrals, ahead: _, residuals } = self.draws;
+        !self.composed && wiener_b == 0 && !iterated && !time_integrals && residuals == 0
     }
 
     /// Increments of a step that begins so many cells after the run, and what else of it was asked for.

@@ -119,6 +119,9 @@ impl<T: Element> Window<T> {
         last: u64,
         width: usize,
     ) -> (Drawn<'_, T>, usize) {
+        if self.per_step == 0 {
+            return (Drawn::Rows(&[]), most as usize);
+        }
         self.reach(at, step, ahead, last, width);
         let steps = most.min(self.first + self.count - ahead - step);
         let drawn = match self.law {

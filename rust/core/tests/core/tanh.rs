@@ -1,10 +1,12 @@
-//! Hyperbolic tangent: accuracy, special values, the same bits on every instruction set, and its derivatives.
+//! Hyperbolic tangent and the logistic function: accuracy, special values, the same bits on every instruction set, and
+//! derivatives.
 
 use optsde_core::lanes::{Dual, Isa, Kernel, Number, Real, Simd, Vector, available, dispatch, with_isa};
 
 struct Apply<'a, T> {
     x: &'a [T],
     out: &'a mut [T],
+    logistic: bool,
 }
 
 impl<T: Real> Kernel for Apply<'_, T> {
@@ -15,15 +17,20 @@ impl<T: Real> Kernel for Apply<'_, T> {
             // SAFETY: the lengths are multiples of 16.
             unsafe {
                 let x = T::V::<S>::load(self.x.as_ptr().add(i));
-                x.tanh().store(self.out.as_mut_ptr().add(i));
+                let y = if self.logistic { x.sigmoid() } else { x.tanh() };
+                y.store(self.out.as_mut_ptr().add(i));
             }
         }
     }
 }
 
 fn apply<T: Real>(isa: Isa, x: &[T]) -> Vec<T> {
+    apply_either(isa, x, false)
+}
+
+fn apply_either<T: Real>(isa: Isa, x: &[T], logistic: bool) -> Vec<T> {
     let mut out = vec![T::default(); x.len()];
-    with_isa(isa, || dispatch(Apply { x, out: &mut out }));
+    with_isa(isa, || dispatch(Apply { x, out: &mut out, logistic }));
     out
 }
 
@@ -116,12 +123,35 @@ fn tanh_is_odd_and_within_one() {
 }
 
 #[test]
+fn the_logistic_function_is_accurate_and_has_the_same_bits_everywhere() {
+    let x = arguments(100_000);
+    let narrow: Vec<f32> = x.iter().map(|&x| x as f32).collect();
+    for isa in available() {
+        let (wide, single) = (apply_either(isa, &x, true), apply_either(isa, &narrow, true));
+        for i in 0..x.len() {
+            // from there on down it stays what it is there
+            let exact = |x: f64, least: f64| 1.0 / (1.0 + (-x.max(least)).exp());
+            if !x[i].is_nan() {
+                near(wide[i], exact(x[i], -708.0), 8e-16, x[i]);
+                near(single[i].into(), exact(narrow[i].into(), -87.0), 3e-7, x[i]);
+            }
+            assert_eq!(bits(wide[i]), bits(Number::sigmoid(x[i])), "{isa:?} {}", x[i]);
+            assert_eq!(bits(single[i].into()), bits(Number::sigmoid(narrow[i]).into()), "{isa:?} {}", x[i]);
+        }
+        assert!(wide[6].is_nan() && single[6].is_nan() && wide[0] == 0.5 && wide[4] == 1.0);
+    }
+}
+
+#[test]
 fn dual_numbers_carry_the_derivatives() {
     for x in [-1.3, -0.01, 0.4, 2.0] {
         let twice = Dual::new(Dual::new(x, 1.0), Dual::new(1.0, 0.0));
         let (t, tanh) = (f64::tanh(x), twice.tanh());
         near(tanh.eps.re, 1.0 - t * t, 1e-14, x);
         near(tanh.eps.eps, -2.0 * t * (1.0 - t * t), 1e-14, x);
+        let (s, sigmoid) = (1.0 / (1.0 + f64::exp(-x)), twice.sigmoid());
+        near(sigmoid.eps.re, s * (1.0 - s), 1e-14, x);
+        near(sigmoid.eps.eps, s * (1.0 - s) * (1.0 - 2.0 * s), 1e-13, x);
         assert_eq!(twice.larger_value(Dual::new(Dual::new(0.1, 5.0), Dual::new(2.0, 3.0))).re.re, f64::max(x, 0.1));
         assert_eq!(twice.larger_value(twice).eps, Dual::new(0.0, 0.0));
     }

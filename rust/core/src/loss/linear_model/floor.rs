@@ -1,6 +1,7 @@
 //! What no minibatch gradient of a linear model can do without, by itself: the draws of examples, and one dot product, a
-//! number, with the row of each. Timings stand beside it.
+//! number, with the row of each, made as the gradients make them. Timings stand beside it.
 
+use super::batch::{Drawn, GROUP, HELD};
 use crate::buffer::Buffer;
 use crate::lanes::{Kernel, Real, Simd, Vector, dispatch, line};
 use crate::linalg::Matrix;
@@ -14,69 +15,64 @@ pub struct MinibatchFloor<T> {
     stride: usize,
     batch: usize,
     width: usize,
+    /// Steps whose examples are drawn at once.
+    steps: usize,
     /// A row for each path.
     theta: Buffer<T>,
     indices: Vec<u32>,
     out: Buffer<T>,
+    rest: Buffer<T>,
 }
 
 impl<T: Real> MinibatchFloor<T> {
-    /// Batches of rows of `x`, for blocks of `width` paths.
-    pub fn new(x: &Matrix<f64>, batch: usize, width: usize) -> Self {
+    /// Batches of rows of `x`, for blocks of `width` paths, a multiple of eight, and so many steps at once.
+    pub fn new(x: &Matrix<f64>, batch: usize, width: usize, steps: usize) -> Self {
         let (examples, stride) = (x.rows(), x.cols().next_multiple_of(line::<T>()));
         let (mut rows, mut theta) = (Buffer::new(examples * stride), Buffer::new(width * stride));
         for (i, row) in rows.chunks_exact_mut(stride).enumerate() {
             row.iter_mut().zip(x.row(i)).for_each(|(to, from)| *to = T::from_f64(*from));
         }
         theta.iter_mut().for_each(|theta| *theta = T::from_f64(0.1));
-        let indices = vec![0; batch.next_multiple_of(indices_per_block(examples as u32)) * width];
-        let out = Buffer::new(batch * width);
-        Self { rows, examples: examples as u32, stride, batch, width, theta, indices, out }
+        let drawn = batch.next_multiple_of(indices_per_block(examples as u32));
+        Self {
+            rows,
+            examples: examples as u32,
+            stride,
+            batch,
+            width,
+            steps,
+            theta,
+            indices: vec![0; steps * drawn * width],
+            out: Buffer::new(batch * width.next_multiple_of(GROUP)),
+            rest: Buffer::new(GROUP * GROUP * line::<T>()),
+        }
     }
 
-    /// Draws the examples of a step.
-    pub fn draw(&mut self, step: u64) {
-        let Self { examples, width, .. } = *self;
-        let blocks = (self.indices.len() / width / indices_per_block(examples)) as u64;
+    /// Draws the examples of the steps from the `first` on.
+    pub fn draw(&mut self, first: u64) {
+        let Self { examples, width, steps, .. } = *self;
+        let blocks = (self.indices.len() / width / steps / indices_per_block(examples)) as u64;
         let address = Address { key: 7, tag: Tag::MINIBATCH, first_path: 0 };
-        let blocks = step * blocks..(step + 1) * blocks;
+        let blocks = first * blocks..(first + steps as u64) * blocks;
         fill_indices(address, blocks, examples, |_| examples, width, std::hint::black_box(&mut self.indices));
     }
 
     /// Multiplies their rows with those of the paths.
     pub fn multiply(&mut self) {
-        let Self { rows, stride, batch, width, theta, indices, out, .. } = self;
-        let indices = &indices[..*batch * *width];
-        dispatch(Dots {
-            rows,
-            theta,
-            indices,
-            out: std::hint::black_box(out),
-            stride: *stride,
-            width: *width,
-            batch: *batch,
-        });
+        dispatch(Dots(std::hint::black_box(self)));
     }
 }
 
-struct Dots<'a, T> {
-    rows: &'a [T],
-    theta: &'a [T],
-    indices: &'a [u32],
-    out: &'a mut [T],
-    stride: usize,
-    width: usize,
-    batch: usize,
-}
+struct Dots<'a, T>(&'a mut MinibatchFloor<T>);
 
 impl<T: Real> Kernel for Dots<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self) {
         if <T::V<S> as Vector>::LANES == line::<T>() {
-            self.run_by::<T::V<S>, 1, 8>();
+            self.by_stride::<T::V<S>, 1, 8>();
         } else {
-            self.run_by::<T::V<S>, 2, 4>();
+            self.by_stride::<T::V<S>, 2, 4>();
         }
     }
 }
@@ -84,29 +80,30 @@ impl<T: Real> Kernel for Dots<'_, T> {
 impl<T: Real> Dots<'_, T> {
     /// `H` vectors are a line, and `J` dot products are made at a time.
     #[inline(always)]
-    fn run_by<V: Vector<Elem = T>, const H: usize, const J: usize>(self) {
-        let Self { rows, theta, indices, out, stride, width, batch } = self;
-        let (mut path, mut b) = (0, 0);
-        for out in out.chunks_exact_mut(J) {
-            let mut sums = [[V::splat(T::default()); H]; J];
-            // SAFETY: rows are whole lines, there is one for each path and each example, and what is drawn is below the
-            // number of examples; the width is a multiple of `J`.
-            unsafe {
-                let pairs: [(*const T, *const T); J] = std::array::from_fn(|_| {
-                    let index = *indices.get_unchecked(b * width + path) as usize;
-                    let pair = (rows.as_ptr().add(index * stride), theta.as_ptr().add(path * stride));
-                    (path, b) = if b + 1 == batch { (path + 1, 0) } else { (path, b + 1) };
-                    pair
-                });
-                for c in (0..stride).step_by(V::LANES * H) {
-                    for (sums, (row, theta)) in sums.iter_mut().zip(&pairs) {
-                        for (h, sum) in sums.iter_mut().enumerate() {
-                            let at = c + h * V::LANES;
-                            *sum = V::load(row.add(at)).mul_add(V::load(theta.add(at)), *sum);
-                        }
-                    }
+    fn by_stride<V: Vector<Elem = T>, const H: usize, const J: usize>(self) {
+        match self.0.stride / line::<T>() {
+            1 => self.groups::<V, H, J, 1>(),
+            2 => self.groups::<V, H, J, 2>(),
+            3 => self.groups::<V, H, J, 3>(),
+            HELD => self.groups::<V, H, J, HELD>(),
+            _ => self.groups::<V, H, J, 0>(),
+        }
+    }
+
+    #[inline(always)]
+    fn groups<V: Vector<Elem = T>, const H: usize, const J: usize, const C: usize>(self) {
+        let MinibatchFloor { rows, stride, batch, width, steps, theta, indices, out, rest, .. } = self.0;
+        let per_step = indices.len() / *steps;
+        for path in (0..*width).step_by(GROUP) {
+            for step in 0..*steps {
+                // SAFETY: rows are whole lines, there is one for each path and each example, and what is drawn is below
+                // the number of examples; the width is a multiple of the group; `new` gave memory.
+                unsafe {
+                    let indices = indices.as_ptr().add(step * per_step + path);
+                    let drawn = Drawn { indices, width: *width, rows: rows.as_ptr(), stride: *stride };
+                    let (theta, out) = (theta.as_ptr().add(path * *stride), out.as_mut_ptr().add(path * *batch));
+                    drawn.dot_products::<V, H, J, C>(*batch, (theta, *stride), out, rest.as_mut_ptr());
                 }
-                V::sum_lines(sums, out.as_mut_ptr());
             }
         }
     }

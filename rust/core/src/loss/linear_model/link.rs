@@ -22,11 +22,40 @@ impl<F: Copy> Cells<F> for [F] {
     }
 }
 
+/// Where minibatches find the targets of examples, whose rows are read anyway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Targets {
+    /// They stand behind the inputs, and a parameter of -1 takes them from the predictor: 0 is left.
+    InDot,
+    /// They stand behind the inputs.
+    InRow,
+    /// Every one is 1: [`Link::fold`] has made them so.
+    Alike,
+}
+
+impl Targets {
+    /// The parameter at the place behind the inputs.
+    pub fn factor(self) -> f64 {
+        if self == Targets::InDot { -1.0 } else { 0.0 }
+    }
+
+    /// The target that residuals are made with where it is one for all.
+    pub fn constant(self) -> f64 {
+        if self == Targets::Alike { 1.0 } else { 0.0 }
+    }
+}
+
 /// The loss `ℓ(z, y)` of one example with the predictors `z` and the target `y`. All methods must be
 /// `#[inline(always)]`.
 pub trait Link: Copy + Debug + PartialEq + Send + Sync + 'static {
     /// Whether `ℓ = ½ (z - y)²`.
     const SQUARES: bool = false;
+    /// Where targets are found.
+    const TARGETS: Targets;
+    /// What to multiply inputs by, and the target that then gives the same loss: the only ones that the other methods see.
+    fn fold(y: f64) -> (f64, f64) {
+        (1.0, y)
+    }
     /// Predictors `K` of an example.
     fn outputs(&self) -> usize;
     /// `ℓ`; leaves anything in `z`.
@@ -45,6 +74,7 @@ pub struct Identity;
 
 impl Link for Identity {
     const SQUARES: bool = true;
+    const TARGETS: Targets = Targets::InDot;
     #[inline(always)]
     fn outputs(&self) -> usize {
         1
@@ -66,7 +96,7 @@ impl Link for Identity {
     }
 }
 
-/// Logistic regression: `log(1 + e^z) - y z`, `y` 0 or 1.
+/// Logistic regression: `log(1 + e^z) - y z`, `y` 0 or 1; with all targets 1 it is `log(1 + e^-z)`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Logistic;
 
@@ -78,41 +108,35 @@ fn ln_1p<F: Number>(u: F) -> F {
     sum.ln() + (u - (sum - one)) / sum
 }
 
-/// `1/(1 + e^-z)`.
-#[inline(always)]
-fn sigmoid<F: Number>(z: F) -> F {
-    let one = F::constant(1.0);
-    one / (one + (-z).exp())
-}
-
 impl Link for Logistic {
+    const TARGETS: Targets = Targets::Alike;
+    /// `ℓ(z, 0) = ℓ(-z, 1)`.
+    fn fold(y: f64) -> (f64, f64) {
+        (if y == 0.0 { -1.0 } else { 1.0 }, 1.0)
+    }
     #[inline(always)]
     fn outputs(&self) -> usize {
         1
     }
     #[inline(always)]
-    fn loss<F: Float>(&self, y: F, z: &mut (impl Cells<F> + ?Sized)) -> F {
+    fn loss<F: Float>(&self, _y: F, z: &mut (impl Cells<F> + ?Sized)) -> F {
         let (z, zero) = (z.get(0), F::constant(0.0));
-        // log(1 + e^z) - z = log(1 + e^-z): with the sign of y for that of z, nothing cancels
-        let z = F::constant(0.5).choose_lt(y, -z, z);
-        let positive = zero.choose_lt(z, z, zero);
+        let positive = z.choose_lt(zero, -z, zero);
         positive + ln_1p(zero.choose_lt(z, -z, z).exp())
     }
     #[inline(always)]
-    fn residual<F: Float>(&self, y: F, z: &mut (impl Cells<F> + ?Sized)) {
-        // σ(z) - 1 = -σ(-z), exact in the tail where the example is well classified
-        let at = z.get(0);
-        let one = F::constant(0.5).choose_lt(y, F::constant(-1.0), F::constant(1.0));
-        z.set(0, one * sigmoid(one * at));
+    fn residual<F: Float>(&self, _y: F, z: &mut (impl Cells<F> + ?Sized)) {
+        // σ(z) - 1, exact in the tail where the example is well classified
+        z.set(0, -(-z.get(0)).sigmoid());
     }
     #[inline(always)]
-    fn curvature<F: Float>(&self, y: F, z: &mut (impl Cells<F> + ?Sized), u: &mut (impl Cells<F> + ?Sized)) {
-        let at = z.get(0);
-        u.set(0, sigmoid(at) * sigmoid(-at) * u.get(0));
-        self.residual(y, z);
+    fn curvature<F: Float>(&self, _y: F, z: &mut (impl Cells<F> + ?Sized), u: &mut (impl Cells<F> + ?Sized)) {
+        let (up, down) = (z.get(0).sigmoid(), (-z.get(0)).sigmoid());
+        u.set(0, up * down * u.get(0));
+        z.set(0, -down);
     }
     fn third(&self, z: &mut [f64], s: &[f64], out: &mut [f64]) {
-        let (up, down) = (sigmoid(z[0]), sigmoid(-z[0]));
+        let (up, down) = (z[0].sigmoid(), (-z[0]).sigmoid());
         out[0] = s[0] * up * down * (down - up);
     }
 }
@@ -170,6 +194,7 @@ impl Softmax {
 }
 
 impl Link for Softmax {
+    const TARGETS: Targets = Targets::InRow;
     #[inline(always)]
     fn outputs(&self) -> usize {
         self.classes

@@ -11,9 +11,9 @@ mod point;
 mod tests;
 
 pub use floor::MinibatchFloor;
-pub use link::{Cells, Identity, Link, Logistic, Softmax};
+pub use link::{Cells, Identity, Link, Logistic, Softmax, Targets};
 
-use super::{DataLoss, Loss, Quadratic};
+use super::{DataLoss, Descent, Loss, Quadratic};
 use crate::block::Span;
 use crate::buffer::Buffer;
 use crate::elementwise::{add_scaled, add_scaled_square, scale};
@@ -28,6 +28,7 @@ use std::sync::Arc;
 #[derive(Clone, Debug, PartialEq)]
 pub struct LinearModel<L> {
     link: L,
+    /// Inputs and targets as [`Link::fold`] has them.
     x: Arc<Matrix<f64>>,
     y: Arc<Vec<f64>>,
     l2: f64,
@@ -76,18 +77,26 @@ impl<L: Link> LinearModel<L> {
         if let Some(bad) = x.as_slice().iter().chain(&y).chain([&l2]).find(|x| !x.is_finite()) {
             return Err(Error::invalid("X", format!("{bad} among the data")));
         }
-        Ok(Self { link, x: Arc::new(x), y: Arc::new(y), l2 })
+        let (n, p) = (x.rows(), x.cols());
+        let folded: Vec<(f64, f64)> = y.iter().map(|y| L::fold(*y)).collect();
+        let rows = x.as_slice().chunks_exact(p).zip(&folded);
+        let inputs = rows.flat_map(|(row, (sign, _))| row.iter().map(move |x| sign * x)).collect();
+        let targets = folded.iter().map(|(_, target)| *target).collect();
+        Ok(Self { link, x: Arc::new(Matrix::new(n, p, inputs)?), y: Arc::new(targets), l2 })
     }
 
     /// The same loss on blocks of paths of element `T`.
     pub fn cast<T: Real>(&self) -> LinearLoss<L, T> {
         let (n, p) = (self.x.rows(), self.x.cols());
-        let stride = p.next_multiple_of(crate::lanes::line::<T>());
-        let mut x = Buffer::new(n * stride);
+        let behind = usize::from(L::TARGETS != Targets::Alike);
+        let stride = (p + behind).next_multiple_of(crate::lanes::line::<T>());
+        let (mut x, mut y) = (Buffer::new(n * stride), Vec::with_capacity(n));
         for (i, row) in x.chunks_exact_mut(stride).enumerate() {
+            let target = T::from_f64(self.y[i]);
             row.iter_mut().zip(self.x.row(i)).for_each(|(to, from)| *to = T::from_f64(*from));
+            row[p..p + behind].fill(target);
+            y.push(target);
         }
-        let y = self.y.iter().map(|y| T::from_f64(*y)).collect();
         LinearLoss { link: self.link, n, p, stride, x, y, l2: self.l2 }
     }
 }
@@ -100,7 +109,8 @@ pub struct LinearLoss<L, T> {
     n: usize,
     /// Inputs.
     p: usize,
-    /// Elements from one row of `x` to the next: whole lines of the cache, the rest zeros.
+    /// Elements from one row of `x` to the next: whole lines of the cache. Behind the inputs stands the target, where
+    /// [`Link::TARGETS`] has it there, then zeros.
     stride: usize,
     x: Buffer<T>,
     y: Vec<T>,
@@ -170,6 +180,12 @@ impl<L: Link, T: Real> DataLoss<T> for LinearLoss<L, T> {
     }
     fn batch_grad(&self, x: &[T], indices: &[u32], labels: Option<&[T]>, out: &mut [T], span: Span) -> Result<()> {
         self.batch(x, indices, labels, out, span)
+    }
+    fn descends(&self) -> bool {
+        true
+    }
+    fn descend(&self, x: &mut [T], indices: &[u32], batch: usize, steps: Descent<'_>, span: Span) -> Result<()> {
+        self.steps(x, indices, batch, steps, span)
     }
     fn outputs(&self) -> Option<usize> {
         L::SQUARES.then(|| self.link.outputs())
