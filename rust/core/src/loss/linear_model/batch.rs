@@ -51,8 +51,9 @@ impl<L: Link, T: Real> LinearLoss<L, T> {
     ) -> Result<()> {
         let (d, count) = (self.dim(), steps.count(self.dim()));
         span.check(x, d, "x")?;
-        if indices.len() < count * batch * span.width {
-            return Err(Error::invalid("indices", "fewer than the steps need"));
+        let rows = count * span.width;
+        if rows == 0 || !indices.len().is_multiple_of(rows) || indices.len() / rows < batch {
+            return Err(Error::invalid("indices", "no whole rows, or fewer than the steps need"));
         }
         // What parameters are multiplied by, and gradients, in the order of the rows; 1 and 0 behind them.
         let rows = self.link.outputs() * self.stride;
@@ -220,7 +221,14 @@ impl<L: Link, T: Real> Kernel for Batch<'_, L, T> {
     type Output = u32;
     #[inline(always)]
     fn run<S: Simd>(self) -> u32 {
-        let worst = self.job.indices.iter().fold(0, |worst, i| worst.max(*i));
+        // Behind a step's draws there may be anything.
+        let Job { indices, count, batch, span, .. } = self.job;
+        let mut worst = 0;
+        for drawn in indices.chunks_exact(indices.len() / count) {
+            for index in &drawn[..batch * span.width] {
+                worst = worst.max(*index);
+            }
+        }
         // SAFETY: `LinearLoss::run` gave memory, and its callers checked that rows are there, whose width is a multiple of
         // the group; indices are below the number of examples.
         if (worst as usize) < self.model.n {
