@@ -6,7 +6,7 @@
 use optsde_core::block::Span;
 use optsde_core::lanes::{Real, available, with_isa};
 use optsde_core::linalg::Matrix;
-use optsde_core::loss::{DataLoss, LinearRegression, LogisticRegression, Loss, MinibatchFloor};
+use optsde_core::loss::{DataLoss, Descent, LinearRegression, LogisticRegression, Loss, MinibatchFloor};
 use optsde_core::rng::{Address, Tag, fill_indices, fill_normals};
 use std::hint::black_box;
 use std::time::Instant;
@@ -69,12 +69,24 @@ fn measure<T: Real>(name: &str, p: usize, batch: usize) {
         })
     };
     let (a, b) = (gradient(&linear), gradient(&logistic));
+    // Steps of plain SGD, as many at a time as an ensemble takes.
+    let count = (80 / batch).max(1);
+    let (rates, mut theta) = (vec![1e-6; count * p], x.clone());
+    let mut many = vec![0; 4 * per_step as usize * WIDTH * count];
+    let stepped = time(400 / count as u64, |step| {
+        for (k, indices) in many.chunks_exact_mut(4 * per_step as usize * WIDTH).enumerate() {
+            draw(step * count as u64 + k as u64, indices);
+        }
+        let steps = Descent { rates: &rates, decay: 0.0 };
+        assert!(logistic.descend(black_box(&mut theta), &many, batch, steps, span).is_ok());
+    }) / count as f64;
     let full = time(4, |_| assert!(logistic.grad(&x, black_box(&mut out), span).is_ok()));
     println!(
         "{name:12} p={p:<4} B={batch:<4} draws {drawn:7.2}  floor {floor:7.2}  linear {a:7.2} ({:.2} x)  logistic {b:7.2} \
-         ({:.2} x)  full gradient {full:8.1}",
+         ({:.2} x)  steps {stepped:7.2} ({:.2} x)  full gradient {full:8.1}",
         a / floor,
-        b / floor
+        b / floor,
+        stepped / floor
     );
 }
 

@@ -461,9 +461,11 @@ impl<L: Link, T: Real> Batch<'_, L, T> {
                 }
             }
             let residuals = self.z.as_ptr().add(k * self.draws);
-            for b in 0..whole {
-                let inputs = drawn.row(b, q).add(from);
-                add_row(&mut sums, inputs, V::splat(*residuals.add(q * whole + b)));
+            for lot in (0..whole).step_by(J) {
+                for b in lot..lot + J {
+                    let inputs = drawn.row(b, q).add(from);
+                    add_row(&mut sums, inputs, V::splat(*residuals.add(q * whole + b)));
+                }
             }
             for b in whole..batch {
                 let inputs = drawn.row(b, q).add(from);
