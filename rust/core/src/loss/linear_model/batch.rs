@@ -62,9 +62,11 @@ impl<L: Link, T: Real> LinearLoss<L, T> {
             keep.fill(T::from_f64(1.0));
             rate.fill(T::default());
             for (at, rates) in steps.rates.chunks_exact(d).enumerate() {
-                for (i, lr) in rates.iter().enumerate() {
-                    let cell = at * rows + i % self.link.outputs() * self.stride + i / self.link.outputs();
-                    (keep[cell], rate[cell]) = (T::from_f64(1.0 - lr * steps.decay), T::from_f64(-lr));
+                for (a, rates) in rates.chunks_exact(self.link.outputs()).enumerate() {
+                    for (k, lr) in rates.iter().enumerate() {
+                        let cell = at * rows + k * self.stride + a;
+                        (keep[cell], rate[cell]) = (T::from_f64(1.0 - lr * steps.decay), T::from_f64(-lr));
+                    }
                 }
             }
             let (from, to) = (x.as_ptr(), x.as_mut_ptr());
