@@ -80,7 +80,8 @@ for n, single in ((9, False), (4, True)):
 # the same between roots of 2: the 16th and the 8th
 for n, parts, single in ((4, 16, False), (2, 8, True)):
     fit("exp of a part", q, lambda x: x * x / mp.exp(x), -half_ln2 / parts, half_ln2 / parts, n, single)
-    print("[" + ", ".join(literal(round_to(mp.mpf(2) ** (mp.mpf(i) / parts), single), single) for i in range(parts)) + "]\n")
+    powers = [round_to(mp.mpf(2) ** (mp.mpf(i) / parts), single) for i in range(parts)]
+    print("[" + ", ".join(literal(power, single) for power in powers) + "]\n")
 
 # sin(r) = r + r v s(v), cos(r) = 1 + v (-1/2 + v c(v)), v = r^2
 s = series(lambda i: (-1) ** (int(i) + 1) / mp.factorial(2 * i + 3))
