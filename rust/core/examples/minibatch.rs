@@ -13,22 +13,52 @@ use std::time::Instant;
 
 const N: usize = 1000;
 const WIDTH: usize = 64;
+const ROUNDS: u64 = 31;
 
-/// The median of several timings of so many calls of `f`, with ever new step numbers, per path.
-fn time(calls: u64, mut f: impl FnMut(u64)) -> f64 {
-    let mut step = 0;
-    let mut times: Vec<f64> = (0..31)
-        .map(|_| {
+/// What is timed: its name, how many steps a call takes, how many calls a round has, and the call, which is told the number
+/// of its first step.
+type Job<'a> = (&'a str, u64, u64, Box<dyn FnMut(u64) + 'a>);
+
+/// Prints medians of nanoseconds a path and step, and of ratios to the first job. All jobs take turns, so that what else
+/// the machine does meets each of them.
+fn time(name: &str, mut jobs: Vec<Job<'_>>) {
+    let mut rounds = vec![Vec::new(); jobs.len()];
+    for round in 0..ROUNDS {
+        for ((_, steps, calls, job), times) in jobs.iter_mut().zip(&mut rounds) {
             let start = Instant::now();
-            for _ in 0..calls {
-                f(step);
-                step += 1;
+            for call in 0..*calls {
+                job((round * *calls + call) * *steps);
             }
-            start.elapsed().as_secs_f64() * 1e9 / (calls * WIDTH as u64) as f64
-        })
-        .collect();
-    times.sort_by(f64::total_cmp);
-    times[times.len() / 2]
+            times.push(start.elapsed().as_secs_f64() * 1e9 / (*calls * *steps * WIDTH as u64) as f64);
+        }
+    }
+    let median = |values: &[f64]| {
+        let mut values = values.to_vec();
+        values.sort_by(f64::total_cmp);
+        values[values.len() / 2]
+    };
+    print!("{name}");
+    for ((job, ..), times) in jobs.iter().zip(&rounds) {
+        let ratios: Vec<f64> = times.iter().zip(&rounds[0]).map(|(time, floor)| time / floor).collect();
+        print!("  {job} {:.2} ({:.2} x)", median(times), median(&ratios));
+    }
+    println!();
+}
+
+/// A gradient of the loss, with its draws.
+fn gradient<'a, T: Real>(
+    loss: &'a dyn DataLoss<T>,
+    x: &'a [T],
+    batch: usize,
+    draw: impl Fn(u64, &mut [u32]) + 'a,
+    mut indices: Vec<u32>,
+) -> Box<dyn FnMut(u64) + 'a> {
+    let mut out = vec![T::default(); x.len()];
+    Box::new(move |step| {
+        draw(step, &mut indices);
+        let examples = &indices[..batch * WIDTH];
+        loss.batch_grad(x, examples, None, black_box(&mut out), Span::of(WIDTH)).expect("a gradient");
+    })
 }
 
 fn measure<T: Real>(name: &str, p: usize, batch: usize) {
@@ -42,51 +72,46 @@ fn measure<T: Real>(name: &str, p: usize, batch: usize) {
     let logistic = LogisticRegression::new(matrix.clone(), y, 1e-3).expect("data").cast::<T>();
     let span = Span::of(WIDTH);
     let x = vec![T::from_f64(0.1); p * WIDTH];
-    let mut out = vec![T::default(); p * WIDTH];
-    let mut bare = MinibatchFloor::<T>::new(&matrix, batch, WIDTH, 1);
     let per_step = batch.div_ceil(4) as u64;
-    let mut indices = vec![0; 4 * per_step as usize * WIDTH];
     let draw = |step: u64, indices: &mut [u32]| {
         fill_indices(
             address(Tag::MINIBATCH),
-            step * per_step..(step + 1) * per_step,
+            step * per_step..step * per_step + (indices.len() / 4 / WIDTH) as u64,
             N as u32,
             |_| N as u32,
             WIDTH,
             black_box(indices),
         );
     };
-    let drawn = time(400, |step| draw(step, &mut indices));
-    let floor = time(400, |step| {
-        bare.draw(step);
-        bare.multiply();
-    });
-    let mut gradient = |loss: &dyn DataLoss<T>| {
-        time(400, |step| {
-            draw(step, &mut indices);
-            let failed = loss.batch_grad(&x, &indices[..batch * WIDTH], None, black_box(&mut out), span).is_err();
-            assert!(!failed);
-        })
-    };
-    let (a, b) = (gradient(&linear), gradient(&logistic));
+    let room = || vec![0; 4 * per_step as usize * WIDTH];
     // Steps of plain SGD, as many at a time as an ensemble takes.
     let count = (80 / batch).max(1);
-    let (rates, mut theta) = (vec![1e-6; count * p], x.clone());
-    let mut many = vec![0; 4 * per_step as usize * WIDTH * count];
-    let stepped = time(400 / count as u64, |step| {
-        for (k, indices) in many.chunks_exact_mut(4 * per_step as usize * WIDTH).enumerate() {
-            draw(step * count as u64 + k as u64, indices);
-        }
+    let mut bare = MinibatchFloor::<T>::new(&matrix, batch, WIDTH, count);
+    let floor = move |step| {
+        bare.draw(step);
+        bare.multiply();
+    };
+    let mut indices = room().repeat(count);
+    let draws = move |step| draw(step, &mut indices);
+    let (rates, mut theta, mut indices, model) = (vec![1e-6; count * p], x.clone(), room().repeat(count), &logistic);
+    let steps = move |step| {
+        draw(step, &mut indices);
         let steps = Descent { rates: &rates, decay: 0.0 };
-        assert!(logistic.descend(black_box(&mut theta), &many, batch, steps, span).is_ok());
-    }) / count as f64;
-    let full = time(4, |_| assert!(logistic.grad(&x, black_box(&mut out), span).is_ok()));
-    println!(
-        "{name:12} p={p:<4} B={batch:<4} draws {drawn:7.2}  floor {floor:7.2}  linear {a:7.2} ({:.2} x)  logistic {b:7.2} \
-         ({:.2} x)  steps {stepped:7.2} ({:.2} x)  full gradient {full:8.1}",
-        a / floor,
-        b / floor,
-        stepped / floor
+        model.descend(black_box(&mut theta), &indices, batch, steps, span).expect("steps");
+    };
+    let mut out = vec![T::default(); p * WIDTH];
+    let full = |_| logistic.grad(&x, black_box(&mut out), span).expect("a gradient");
+    let (count, calls) = (count as u64, 400 / count as u64);
+    time(
+        &format!("{name:12} p={p:<4} B={batch:<4}"),
+        vec![
+            ("floor", count, calls, Box::new(floor)),
+            ("draws", count, calls, Box::new(draws)),
+            ("linear", 1, 400, gradient(&linear, &x, batch, draw, room())),
+            ("logistic", 1, 400, gradient(&logistic, &x, batch, draw, room())),
+            ("steps", count, calls, Box::new(steps)),
+            ("full gradient", 1, 4, Box::new(full)),
+        ],
     );
 }
 

@@ -13,10 +13,10 @@ pub struct Avx2;
 
 /// Four `f64`.
 #[derive(Clone, Copy, Debug)]
-pub struct F64x4(__m256d);
+pub struct F64x4(pub(super) __m256d);
 /// Eight `f32`.
 #[derive(Clone, Copy, Debug)]
-pub struct F32x8(__m256);
+pub struct F32x8(pub(super) __m256);
 /// Four `u64`.
 #[derive(Clone, Copy, Debug)]
 pub struct U64x4(__m256i);
@@ -210,23 +210,66 @@ vector_traits!(
     tanh32,
     sigmoid32,
     ln32,
-    super::lines::sum_lines,
+    sum_lines32,
     super::lines::transpose8
 );
 
-/// [`super::Vector::sum_lines`], where four lines are eight vectors.
+/// [`super::Vector::sum_lines`] of one, two or four lines, each of two vectors.
 #[inline(always)]
-unsafe fn sum_lines64<const H: usize, const J: usize>(lines: [[F64x4; H]; J], to: *mut f64) {
-    if H != 2 || J != 4 {
-        // SAFETY: the caller's promise.
-        return unsafe { super::lines::sum_lines(lines, to) };
-    }
+pub(super) unsafe fn sum_lines64<const H: usize, const J: usize>(lines: [[F64x4; H]; J], to: *mut f64) {
     // SAFETY: the caller's promise, and see the head of this file.
     unsafe {
         let four = |j: usize| _mm256_add_pd(lines[j][0].0, lines[j][1].0);
         let two = |a, b| _mm256_add_pd(_mm256_permute2f128_pd::<0x20>(a, b), _mm256_permute2f128_pd::<0x31>(a, b));
-        let (even, odd) = (two(four(0), four(2)), two(four(1), four(3)));
-        _mm256_storeu_pd(to, _mm256_add_pd(_mm256_unpacklo_pd(even, odd), _mm256_unpackhi_pd(even, odd)));
+        match J {
+            1 => {
+                let two = _mm_add_pd(_mm256_castpd256_pd128(four(0)), _mm256_extractf128_pd::<1>(four(0)));
+                _mm_store_sd(to, _mm_add_sd(two, _mm_unpackhi_pd(two, two)));
+            }
+            2 => {
+                let two = two(four(0), four(1));
+                let (a, b) = (_mm256_castpd256_pd128(two), _mm256_extractf128_pd::<1>(two));
+                _mm_storeu_pd(to, _mm_add_pd(_mm_unpacklo_pd(a, b), _mm_unpackhi_pd(a, b)));
+            }
+            _ => {
+                let (even, odd) = (two(four(0), four(2)), two(four(1), four(3)));
+                _mm256_storeu_pd(to, _mm256_add_pd(_mm256_unpacklo_pd(even, odd), _mm256_unpackhi_pd(even, odd)));
+            }
+        }
+    }
+}
+
+/// The same.
+#[inline(always)]
+pub(super) unsafe fn sum_lines32<const H: usize, const J: usize>(lines: [[F32x8; H]; J], to: *mut f32) {
+    const LOW: i32 = 0b01_00_01_00;
+    const HIGH: i32 = 0b11_10_11_10;
+    const EVEN: i32 = 0b10_00_10_00;
+    const ODD: i32 = 0b11_01_11_01;
+    // SAFETY: the caller's promise, and see the head of this file.
+    unsafe {
+        let eight = |j: usize| _mm256_add_ps(lines[j][0].0, lines[j][1].0);
+        let four = |a, b| _mm256_add_ps(_mm256_permute2f128_ps::<0x20>(a, b), _mm256_permute2f128_ps::<0x31>(a, b));
+        let one = |a, b| _mm_add_ps(_mm_shuffle_ps::<EVEN>(a, b), _mm_shuffle_ps::<ODD>(a, b));
+        let halves = |x| (_mm256_castps256_ps128(x), _mm256_extractf128_ps::<1>(x));
+        match J {
+            1 | 2 => {
+                let (a, b) = halves(four(eight(0), eight(J - 1)));
+                let two = _mm_add_ps(_mm_shuffle_ps::<LOW>(a, b), _mm_shuffle_ps::<HIGH>(a, b));
+                let sums = one(two, two);
+                if J == 1 {
+                    _mm_store_ss(to, sums);
+                } else {
+                    _mm_storel_pd(to.cast(), _mm_castps_pd(sums));
+                }
+            }
+            _ => {
+                let (even, odd) = (four(eight(0), eight(2)), four(eight(1), eight(3)));
+                let two = _mm256_add_ps(_mm256_shuffle_ps::<LOW>(even, odd), _mm256_shuffle_ps::<HIGH>(even, odd));
+                let (a, b) = halves(two);
+                _mm_storeu_ps(to, one(a, b));
+            }
+        }
     }
 }
 
@@ -269,11 +312,15 @@ impl Simd for Avx2 {
     }
     #[inline(always)]
     fn lookup16(index: U64x4, table: &[f64; 16]) -> F64x4 {
-        // on Zen 5 the gather is a little faster than four plain loads
+        // four plain loads: a gather is many more operations where this instruction set is the best one (Zen 3)
         // SAFETY: the index is below 16; and see the head of this file.
         unsafe {
-            let index = _mm256_and_si256(index.0, _mm256_set1_epi64x(15));
-            F64x4(_mm256_i64gather_pd::<8>(table.as_ptr(), index))
+            let mut at = [0_u64; 4];
+            _mm256_storeu_si256(at.as_mut_ptr().cast(), _mm256_and_si256(index.0, _mm256_set1_epi64x(15)));
+            let entry = |i: usize| table.as_ptr().add(at[i] as usize);
+            let low = _mm_loadh_pd(_mm_load_sd(entry(0)), entry(1));
+            let high = _mm_loadh_pd(_mm_load_sd(entry(2)), entry(3));
+            F64x4(_mm256_set_m128d(high, low))
         }
     }
     #[inline(always)]

@@ -4,7 +4,7 @@
 //! which has asked the machine first. That is the ground of every `unsafe` block below.
 
 use super::math::{POWERS_8, POWERS_16, vector_traits};
-use super::{Bits, Bits64, Float, Simd};
+use super::{Bits, Bits64, Float, Simd, avx2};
 use std::arch::x86_64::*;
 
 /// Registers of 512 bits.
@@ -214,20 +214,22 @@ vector_traits!(
     tanh32,
     sigmoid32,
     ln32,
-    super::lines::sum_lines,
+    sum_lines32,
     super::lines::transpose8
 );
 
-/// [`super::Vector::sum_lines`], where eight lines are eight vectors: pairs of them meet in one, three times.
+/// [`super::Vector::sum_lines`], where a line is a vector: eight lines meet pair by pair, fewer are taken as halves.
 #[inline(always)]
 unsafe fn sum_lines64<const H: usize, const J: usize>(lines: [[F64x8; H]; J], to: *mut f64) {
-    if H != 1 || J != 8 {
-        // SAFETY: the caller's promise.
-        return unsafe { super::lines::sum_lines(lines, to) };
-    }
     let line = |j: usize| lines[j][0].0;
     // SAFETY: the caller's promise, and see the head of this file.
     unsafe {
+        if J < 8 {
+            let halves = std::array::from_fn(|j| {
+                [avx2::F64x4(_mm512_castpd512_pd256(line(j))), avx2::F64x4(_mm512_extractf64x4_pd::<1>(line(j)))]
+            });
+            return avx2::sum_lines64::<2, J>(halves, to);
+        }
         // Quarters are of 128 bits. First halves of both lines, then second halves: four numbers of each are left.
         let four = |a, b| {
             _mm512_add_pd(_mm512_shuffle_f64x2::<0b01_00_01_00>(a, b), _mm512_shuffle_f64x2::<0b11_10_11_10>(a, b))
@@ -239,6 +241,37 @@ unsafe fn sum_lines64<const H: usize, const J: usize>(lines: [[F64x8; H]; J], to
         let even = two(four(line(0), line(2)), four(line(4), line(6)));
         let odd = two(four(line(1), line(3)), four(line(5), line(7)));
         _mm512_storeu_pd(to, _mm512_add_pd(_mm512_unpacklo_pd(even, odd), _mm512_unpackhi_pd(even, odd)));
+    }
+}
+
+/// The same.
+#[inline(always)]
+unsafe fn sum_lines32<const H: usize, const J: usize>(lines: [[F32x16; H]; J], to: *mut f32) {
+    let line = |j: usize| lines[j][0].0;
+    // SAFETY: the caller's promise, and see the head of this file.
+    unsafe {
+        if J < 8 {
+            let halves = std::array::from_fn(|j| {
+                [avx2::F32x8(_mm512_castps512_ps256(line(j))), avx2::F32x8(_mm512_extractf32x8_ps::<1>(line(j)))]
+            });
+            return avx2::sum_lines32::<2, J>(halves, to);
+        }
+        // As above: eight numbers of each line are left, then four.
+        let eight = |a, b| {
+            _mm512_add_ps(_mm512_shuffle_f32x4::<0b01_00_01_00>(a, b), _mm512_shuffle_f32x4::<0b11_10_11_10>(a, b))
+        };
+        let four = |a, b| {
+            _mm512_add_ps(_mm512_shuffle_f32x4::<0b10_00_10_00>(a, b), _mm512_shuffle_f32x4::<0b11_01_11_01>(a, b))
+        };
+        let even = four(eight(line(0), line(2)), eight(line(4), line(6)));
+        let odd = four(eight(line(1), line(3)), eight(line(5), line(7)));
+        // In each quarter two numbers of an even line and of the next one, then one of each, twice.
+        let two =
+            _mm512_add_ps(_mm512_shuffle_ps::<0b01_00_01_00>(even, odd), _mm512_shuffle_ps::<0b11_10_11_10>(even, odd));
+        let one =
+            _mm512_add_ps(_mm512_shuffle_ps::<0b10_00_10_00>(two, two), _mm512_shuffle_ps::<0b11_01_11_01>(two, two));
+        let first = _mm512_setr_epi32(0, 1, 4, 5, 8, 9, 12, 13, 0, 1, 4, 5, 8, 9, 12, 13);
+        _mm256_storeu_ps(to, _mm512_castps512_ps256(_mm512_permutexvar_ps(first, one)));
     }
 }
 

@@ -21,7 +21,7 @@ fn add<T: Real, const N: usize>(a: [T; N], b: [T; N]) -> [T; N] {
 /// [`Vector::sum_lines`] by way of memory.
 ///
 /// # Safety
-/// `to` must be valid for `J` elements; `J` is a multiple of four.
+/// `to` must be valid for `J` elements.
 #[inline(always)]
 pub(super) unsafe fn sum_lines<V: Vector, const H: usize, const J: usize>(lines: [[V; H]; J], to: *mut V::Elem) {
     let mut memory = [[V::Elem::default(); LONGEST]; J];
@@ -34,15 +34,20 @@ pub(super) unsafe fn sum_lines<V: Vector, const H: usize, const J: usize>(lines:
                 vector.store(at.add(j * line + h * V::LANES));
             }
         }
-        for four in (0..J).step_by(4) {
-            let part = |j: usize, i: usize| at.add((four + j) * line + 4 * i).cast::<[V::Elem; 4]>().read();
+        for first in (0..J).step_by(4) {
+            let part = |j: usize, i: usize| at.add((first + j) * line + 4 * i).cast::<[V::Elem; 4]>().read();
             let [a, b, c, d] = std::array::from_fn(|j| {
+                if first + j >= J {
+                    return [V::Elem::default(); 4];
+                }
                 let halves = add(part(j, 0), part(j, line / 8));
                 if line == 8 { halves } else { add(halves, add(part(j, 1), part(j, line / 8 + 1))) }
             });
             let column = |j: usize| [a[j], b[j], c[j], d[j]];
             let sums = add(add(column(0), column(2)), add(column(1), column(3)));
-            to.add(four).cast::<[V::Elem; 4]>().write_unaligned(sums);
+            for (j, sum) in sums.into_iter().enumerate().take(J - first) {
+                to.add(first + j).write(sum);
+            }
         }
     }
 }

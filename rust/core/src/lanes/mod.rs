@@ -118,7 +118,7 @@ pub trait Vector: Float {
     /// until one number is left.
     ///
     /// # Safety
-    /// `to` must be valid for `J` elements, `H` vectors are a line, and `J` is a multiple of four.
+    /// `to` must be valid for `J` elements, `H` vectors are a line, and `J` is 1, 2 or 4, or 8 where a line is a vector.
     unsafe fn sum_lines<const H: usize, const J: usize>(lines: [[Self; H]; J], to: *mut Self::Elem);
     /// `to[j][i] = from[i][j]` for eight rows of eight.
     ///

@@ -1,6 +1,6 @@
 //! The elementary functions: accuracy, special values, and the same bits on every instruction set and for one lane.
 
-use optsde_core::lanes::{Isa, Kernel, Number, Real, Simd, Vector, available, dispatch, with_isa};
+use optsde_core::lanes::{Isa, Kernel, Number, Real, Simd, Vector, available, dispatch, line, with_isa};
 
 struct Apply<'a, T> {
     x: &'a [T],
@@ -164,4 +164,75 @@ fn one_lane<T: Real + Number>(x: T, f: usize) -> T {
         7 => -x,
         _ => Number::ln(x),
     }
+}
+
+struct SumLines<'a, T> {
+    x: &'a [T],
+    /// Sums of lots of one, two, four and eight lines.
+    out: &'a mut [Vec<T>; 4],
+}
+
+impl<T: Real> SumLines<'_, T> {
+    #[inline(always)]
+    fn lots<V: Vector<Elem = T>, const H: usize, const J: usize>(&mut self, out: usize) {
+        for first in (0..self.out[out].len()).step_by(J) {
+            let mut lines = [[V::constant(0.0); H]; J];
+            for (i, vector) in lines.as_flattened_mut().iter_mut().enumerate() {
+                // SAFETY: there are as many whole lines of numbers as sums, in whole lots.
+                *vector = unsafe { V::load(self.x.as_ptr().add(first * H * V::LANES + i * V::LANES)) };
+            }
+            // SAFETY: as above.
+            unsafe { V::sum_lines(lines, self.out[out].as_mut_ptr().add(first)) };
+        }
+    }
+
+    #[inline(always)]
+    fn all<V: Vector<Elem = T>, const H: usize>(&mut self) {
+        self.lots::<V, H, 1>(0);
+        self.lots::<V, H, 2>(1);
+        self.lots::<V, H, 4>(2);
+    }
+}
+
+impl<T: Real> Kernel for SumLines<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(mut self) {
+        if T::V::<S>::LANES == line::<T>() {
+            self.all::<T::V<S>, 1>();
+            self.lots::<T::V<S>, 1, 8>(3);
+        } else {
+            self.all::<T::V<S>, 2>();
+            self.out[3] = self.out[0].clone();
+        }
+    }
+}
+
+/// Halves of each line added until one number is left.
+fn check_sums_of_lines<T: Real>() {
+    let x: Vec<T> = arguments(16 * line::<T>() + 31)[31..].iter().map(|x| T::from_f64(*x)).collect();
+    let exact: Vec<T> = x
+        .chunks_exact(line::<T>())
+        .map(|numbers| {
+            let mut left = numbers.to_vec();
+            while left.len() > 1 {
+                let (a, b) = left.split_at(left.len() / 2);
+                left = a.iter().zip(b).map(|(a, b)| *a + *b).collect();
+            }
+            left[0]
+        })
+        .collect();
+    for isa in available() {
+        let mut out = std::array::from_fn(|_| vec![T::default(); 16]);
+        with_isa(isa, || dispatch(SumLines { x: &x, out: &mut out }));
+        for sums in out {
+            assert_eq!(sums, exact, "{isa:?}");
+        }
+    }
+}
+
+#[test]
+fn sums_along_lines_are_of_halves() {
+    check_sums_of_lines::<f64>();
+    check_sums_of_lines::<f32>();
 }

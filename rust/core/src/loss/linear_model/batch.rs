@@ -17,8 +17,28 @@ use crate::workspace::with_workspace;
 
 /// Paths that are turned at a time, as [`Vector::transpose8`] does.
 pub(super) const GROUP: usize = 8;
-/// Rows of at most so many lines stay in registers.
-pub(super) const HELD: usize = 4;
+
+/// Evaluates a call with the number of vectors of a row as a constant, `H` a line; it is 0 for more lines than four, which do
+/// not stay in registers.
+macro_rules! by_length {
+    ($h:expr, $lines:expr, $w:ident => $call:expr) => {
+        $crate::loss::linear_model::batch::by_length!(@ ($h, $lines), $w => $call,
+            (1, 1) 1, (1, 2) 2, (1, 3) 3, (1, 4) 4, (2, 1) 2, (2, 2) 4, (2, 3) 6, (2, 4) 8)
+    };
+    (@ $key:expr, $w:ident => $call:expr, $($h_lines:tt $vectors:literal),*) => {
+        match $key {
+            $($h_lines => {
+                const $w: usize = $vectors;
+                $call
+            })*
+            _ => {
+                const $w: usize = 0;
+                $call
+            }
+        }
+    };
+}
+pub(super) use by_length;
 
 impl<L: Link, T: Real> LinearLoss<L, T> {
     /// See [`crate::loss::DataLoss::batch_grad`].
@@ -82,17 +102,16 @@ impl<L: Link, T: Real> LinearLoss<L, T> {
             return Err(Error::invalid("indices", "a batch of no examples"));
         }
         let (rows, draws) = (GROUP * outputs * self.stride, GROUP * batch);
-        // Draws are padded to the longest vector, dot products that are left over stand in a line each.
+        // Draws are padded to the longest vector.
         let padded = draws.next_multiple_of(2 * GROUP);
-        let lengths = [rows, rows, (outputs + 1) * padded, GROUP * GROUP * line::<T>()];
+        let lengths = [rows, rows, (outputs + 1) * padded];
         let worst = with_workspace(line::<T>() + lengths.iter().sum::<usize>(), |work: &mut [T]| {
             // Vectors of memory in no more than one line of the cache each.
             let skipped = work.as_ptr().align_offset(line::<T>() * T::BYTES);
             let work = &mut work[skipped..];
             let (theta, work) = work.split_at_mut(lengths[0]);
             let (sums, work) = work.split_at_mut(lengths[1]);
-            let (cells, rest) = work.split_at_mut(lengths[2]);
-            let (y, z) = cells.split_at_mut(padded);
+            let (y, z) = work[..lengths[2]].split_at_mut(padded);
             // Behind the parameters of a row come the target's factor and zeros.
             theta.fill(T::default());
             for row in theta.chunks_exact_mut(self.stride) {
@@ -101,7 +120,7 @@ impl<L: Link, T: Real> LinearLoss<L, T> {
                 }
             }
             y.fill(T::from_f64(L::TARGETS.constant()));
-            dispatch(Batch { model: self, job, draws: padded, theta, sums, y, z, rest })
+            dispatch(Batch { model: self, job, draws: padded, theta, sums, y, z })
         });
         if (worst as usize) < self.n {
             Ok(())
@@ -145,7 +164,7 @@ pub(super) struct Drawn<T> {
     pub(super) stride: usize,
 }
 
-impl<T> Drawn<T> {
+impl<T: Copy> Drawn<T> {
     /// The row of the example that path `q` has drawn.
     ///
     /// # Safety
@@ -155,47 +174,110 @@ impl<T> Drawn<T> {
         // SAFETY: the caller's.
         unsafe { self.rows.add(*self.indices.add(b * self.width + q) as usize * self.stride) }
     }
+
+    /// The draws from that of path `q` on.
+    ///
+    /// # Safety
+    /// There must be so many paths.
+    #[inline(always)]
+    unsafe fn of_path(self, q: usize) -> Self {
+        // SAFETY: the caller's.
+        Self { indices: unsafe { self.indices.add(q) }, ..self }
+    }
+
+    /// The rows of the next `J` draws of the first path, which are left behind.
+    ///
+    /// # Safety
+    /// There must be so many draws.
+    #[inline(always)]
+    unsafe fn next<const J: usize>(&mut self) -> [*const T; J] {
+        // SAFETY: the caller's.
+        unsafe {
+            let mut rows = [self.rows; J];
+            for (j, row) in rows.iter_mut().enumerate() {
+                *row = self.row(j, 0);
+            }
+            // behind the last draws of a path there may be nothing
+            self.indices = self.indices.wrapping_add(J * self.width);
+            rows
+        }
+    }
 }
 
 impl<T: Real> Drawn<T> {
     /// Dot products of `batch` draws of each path of a group with the path's row of parameters, the first of them here and
-    /// the others so far apart; in the order that [`Batch::draws`] tells.
+    /// the others so far apart.
     ///
     /// # Safety
-    /// As for [`Drawn::row`]; there must be rows of parameters, room for as many numbers in `z`, and in `rest` for
-    /// `J - 1` lines a path.
+    /// As for [`Drawn::row`]; there must be rows of parameters, and room for as many numbers in `z`.
     #[inline(always)]
-    pub(super) unsafe fn dot_products<V: Vector<Elem = T>, const H: usize, const J: usize, const C: usize>(
+    pub(super) unsafe fn dot_products<V: Vector<Elem = T>, const H: usize, const J: usize, const W: usize>(
         self,
         batch: usize,
         (theta, apart): (*const T, usize),
         z: *mut T,
-        rest: *mut T,
     ) {
-        let (whole, zero) = (batch - batch % J, [V::constant(0.0); H]);
         // SAFETY: the caller's.
         unsafe {
             for q in 0..GROUP {
-                let theta = Row::<V, H, C>::read(theta.add(q * apart));
-                for b in (0..whole).step_by(J) {
-                    let mut lot = [zero; J];
-                    for (j, line) in lot.iter_mut().enumerate() {
-                        *line = theta.times(self.row(b + j, q), self.stride);
-                    }
-                    V::sum_lines::<H, J>(lot, z.add(q * whole + b));
+                let theta = Row::<V, W>::read(theta.add(q * apart));
+                let (mut drawn, mut z) = (self.of_path(q), z.add(q * batch));
+                for _ in 0..batch / J {
+                    z = drawn.lot::<V, H, J, W>(&theta, z);
                 }
-                for b in whole..batch {
-                    let line = theta.times(self.row(b, q), self.stride);
-                    store_line(line, rest.add(((b - whole) * GROUP + q) * H * V::LANES));
+                if J > 4 && batch & 4 != 0 {
+                    z = drawn.lot::<V, H, 4, W>(&theta, z);
+                }
+                if batch & 2 != 0 {
+                    z = drawn.lot::<V, H, 2, W>(&theta, z);
+                }
+                if batch & 1 != 0 {
+                    drawn.lot::<V, H, 1, W>(&theta, z);
                 }
             }
-            for first in (0..(batch - whole) * GROUP).step_by(J) {
-                let mut lot = [zero; J];
-                for (j, line) in lot.iter_mut().enumerate() {
-                    *line = load_line(rest.add((first + j) * H * V::LANES));
-                }
-                V::sum_lines::<H, J>(lot, z.add(whole * GROUP + first));
+        }
+    }
+
+    /// Writes those of the next `J` draws of the first path, which are left behind, and says where the next ones go.
+    ///
+    /// # Safety
+    /// As there.
+    #[inline(always)]
+    unsafe fn lot<V: Vector<Elem = T>, const H: usize, const J: usize, const W: usize>(
+        &mut self,
+        theta: &Row<V, W>,
+        z: *mut T,
+    ) -> *mut T {
+        // SAFETY: the caller's.
+        unsafe {
+            let mut lot = [[V::constant(0.0); H]; J];
+            for (line, row) in lot.iter_mut().zip(self.next::<J>()) {
+                *line = theta.times(row, self.stride);
             }
+            V::sum_lines::<H, J>(lot, z);
+            z.add(J)
+        }
+    }
+
+    /// Adds the next `J` rows times their residuals to the sums, and says where the next residuals are.
+    ///
+    /// # Safety
+    /// As for [`Drawn::row`]; there must be so many residuals, and vectors of a row.
+    #[inline(always)]
+    unsafe fn add<V: Vector<Elem = T>, const J: usize, const W: usize>(
+        &mut self,
+        residuals: *const T,
+        sums: &mut [V; W],
+    ) -> *const T {
+        // SAFETY: the caller's.
+        unsafe {
+            for (j, row) in self.next::<J>().into_iter().enumerate() {
+                let residual = V::splat(*residuals.add(j));
+                for (w, sum) in sums.iter_mut().enumerate() {
+                    *sum = V::load(row.add(w * V::LANES)).mul_add(residual, *sum);
+                }
+            }
+            residuals.add(J)
         }
     }
 }
@@ -203,8 +285,7 @@ impl<T: Real> Drawn<T> {
 struct Batch<'a, L, T: Real> {
     model: &'a LinearLoss<L, T>,
     job: Job<'a, T>,
-    /// Draws of a group of paths, padded. First come those of path 0 that make whole lots of dot products, then those of
-    /// path 1, …; then what is left of each path, draw by draw.
+    /// Draws of a group of paths, padded: first those of path 0, then those of path 1, …
     draws: usize,
     /// Parameters of path `q` for output `k`: row `q K + k`.
     theta: &'a mut [T],
@@ -214,8 +295,6 @@ struct Batch<'a, L, T: Real> {
     y: &'a mut [T],
     /// Predictors, then residuals, by outputs and draws.
     z: &'a mut [T],
-    /// Unfinished dot products of the draws that are left, by draws and paths.
-    rest: &'a mut [T],
 }
 
 impl<L: Link, T: Real> Kernel for Batch<'_, L, T> {
@@ -236,9 +315,9 @@ impl<L: Link, T: Real> Kernel for Batch<'_, L, T> {
         if (worst as usize) < self.model.n {
             unsafe {
                 if <T::V<S> as Vector>::LANES == line::<T>() {
-                    self.by_stride::<T::V<S>, 1, 8>();
+                    self.by_length::<T::V<S>, 1, 8>();
                 } else {
-                    self.by_stride::<T::V<S>, 2, 4>();
+                    self.by_length::<T::V<S>, 2, 4>();
                 }
             }
         }
@@ -249,22 +328,15 @@ impl<L: Link, T: Real> Kernel for Batch<'_, L, T> {
 impl<L: Link, T: Real> Batch<'_, L, T> {
     /// `H` vectors are a line, and `J` dot products a lot.
     #[inline(always)]
-    unsafe fn by_stride<V: Vector<Elem = T>, const H: usize, const J: usize>(self) {
+    unsafe fn by_length<V: Vector<Elem = T>, const H: usize, const J: usize>(self) {
+        let lines = self.model.stride / line::<T>();
         // SAFETY: the caller's, here and below.
-        unsafe {
-            match self.model.stride / line::<T>() {
-                1 => self.groups::<V, H, J, 1>(),
-                2 => self.groups::<V, H, J, 2>(),
-                3 => self.groups::<V, H, J, 3>(),
-                HELD => self.groups::<V, H, J, HELD>(),
-                _ => self.groups::<V, H, J, 0>(),
-            }
-        }
+        unsafe { by_length!(H, lines, W => self.groups::<V, H, J, W>()) }
     }
 
-    /// `C` lines are a row; 0 where only memory holds it.
+    /// `W` vectors are a row; 0 where only memory holds it.
     #[inline(always)]
-    unsafe fn groups<V: Vector<Elem = T>, const H: usize, const J: usize, const C: usize>(mut self) {
+    unsafe fn groups<V: Vector<Elem = T>, const H: usize, const J: usize, const W: usize>(mut self) {
         let Job { from, to, count, span, .. } = self.job;
         let (rows, stride) = (self.model.x.as_ptr(), self.model.stride);
         let per_step = self.job.indices.len() / span.width / count * span.width;
@@ -275,10 +347,10 @@ impl<L: Link, T: Real> Batch<'_, L, T> {
                 for step in 0..count {
                     let indices = self.job.indices.as_ptr().add(step * per_step + lane);
                     let drawn = Drawn { indices, width: span.width, rows, stride };
-                    self.look_up::<J>(drawn, lane);
-                    self.dot_products::<V, H, J, C>(drawn);
+                    self.look_up(drawn, lane);
+                    self.dot_products::<V, H, J, W>(drawn);
                     self.link::<V>();
-                    self.add_rows::<V, H, J, C>(drawn, step);
+                    self.add_rows::<V, H, J, W>(drawn, step);
                 }
                 let turned = if self.job.steps.is_some() { self.theta.as_ptr() } else { self.sums.as_ptr() };
                 self.turn_back::<V>(turned, to.add(lane));
@@ -286,22 +358,15 @@ impl<L: Link, T: Real> Batch<'_, L, T> {
         }
     }
 
-    /// The number of a draw.
-    #[inline(always)]
-    fn place<const J: usize>(&self, b: usize, q: usize) -> usize {
-        let whole = self.job.batch - self.job.batch % J;
-        if b < whole { q * whole + b } else { b * GROUP + q }
-    }
-
     /// Finds targets, where there are any but those that `run` has set.
     #[inline(always)]
-    unsafe fn look_up<const J: usize>(&mut self, drawn: Drawn<T>, lane: usize) {
+    unsafe fn look_up(&mut self, drawn: Drawn<T>, lane: usize) {
         if L::TARGETS != Targets::InRow && self.job.labels.is_none() {
             return;
         }
         for b in 0..self.job.batch {
             for q in 0..GROUP {
-                let place = self.place::<J>(b, q);
+                let place = q * self.job.batch + b;
                 // SAFETY: the caller's.
                 unsafe {
                     *self.y.get_unchecked_mut(place) = match self.job.labels {
@@ -375,7 +440,7 @@ impl<L: Link, T: Real> Batch<'_, L, T> {
 
     /// The predictors of all draws.
     #[inline(always)]
-    unsafe fn dot_products<V: Vector<Elem = T>, const H: usize, const J: usize, const C: usize>(
+    unsafe fn dot_products<V: Vector<Elem = T>, const H: usize, const J: usize, const W: usize>(
         &mut self,
         drawn: Drawn<T>,
     ) {
@@ -385,8 +450,7 @@ impl<L: Link, T: Real> Batch<'_, L, T> {
             unsafe {
                 let theta = self.theta.as_ptr().add(k * drawn.stride);
                 let z = self.z.as_mut_ptr().add(k * self.draws);
-                let rest = self.rest.as_mut_ptr();
-                drawn.dot_products::<V, H, J, C>(self.job.batch, (theta, outputs * drawn.stride), z, rest);
+                drawn.dot_products::<V, H, J, W>(self.job.batch, (theta, outputs * drawn.stride), z);
             }
         }
     }
@@ -413,7 +477,7 @@ impl<L: Link, T: Real> Batch<'_, L, T> {
 
     /// Sums of rows, times residuals, onto the penalty's gradient; then the step, if there is one.
     #[inline(always)]
-    unsafe fn add_rows<V: Vector<Elem = T>, const H: usize, const J: usize, const C: usize>(
+    unsafe fn add_rows<V: Vector<Elem = T>, const H: usize, const J: usize, const W: usize>(
         &mut self,
         drawn: Drawn<T>,
         step: usize,
@@ -421,28 +485,32 @@ impl<L: Link, T: Real> Batch<'_, L, T> {
         let (outputs, stride) = (self.model.link.outputs(), self.model.stride);
         for kq in 0..outputs * GROUP {
             let (k, q) = (kq / GROUP, kq % GROUP);
-            let mut c = 0;
             // SAFETY: the caller's.
             unsafe {
-                if C > 0 {
-                    self.add_tile::<V, H, J, C>(drawn, step, (k, q), 0);
+                if W > 0 {
+                    self.add_tile::<V, H, J, W>(drawn, step, (k, q), 0);
                     continue;
                 }
-                while c + HELD * H * V::LANES <= stride {
-                    self.add_tile::<V, H, J, HELD>(drawn, step, (k, q), c);
-                    c += HELD * H * V::LANES;
+                let mut a = 0;
+                while a + 4 * line::<T>() <= stride {
+                    if H == 1 {
+                        self.add_tile::<V, H, J, 4>(drawn, step, (k, q), a);
+                    } else {
+                        self.add_tile::<V, H, J, 8>(drawn, step, (k, q), a);
+                    }
+                    a += 4 * line::<T>();
                 }
-                while c < stride {
-                    self.add_tile::<V, H, J, 1>(drawn, step, (k, q), c);
-                    c += H * V::LANES;
+                while a < stride {
+                    self.add_tile::<V, H, J, 1>(drawn, step, (k, q), a);
+                    a += V::LANES;
                 }
             }
         }
     }
 
-    /// `C` lines of a row, from element `from` on.
+    /// `W` vectors of a row, from element `from` on.
     #[inline(always)]
-    unsafe fn add_tile<V: Vector<Elem = T>, const H: usize, const J: usize, const C: usize>(
+    unsafe fn add_tile<V: Vector<Elem = T>, const H: usize, const J: usize, const W: usize>(
         &mut self,
         drawn: Drawn<T>,
         step: usize,
@@ -450,47 +518,33 @@ impl<L: Link, T: Real> Batch<'_, L, T> {
         from: usize,
     ) {
         let (batch, outputs, stride) = (self.job.batch, self.model.link.outputs(), self.model.stride);
-        let whole = batch - batch % J;
         let penalty = V::constant(self.model.l2);
         // SAFETY: the caller's.
         unsafe {
             let row = (q * outputs + k) * stride + from;
-            let theta = Row::<V, H, C>::read(self.theta.as_ptr().add(row)).0;
-            let mut sums = theta;
-            for line in &mut sums {
-                for sum in line {
-                    *sum = penalty * *sum;
-                }
+            let theta: [V; W] = load(self.theta.as_ptr().add(row));
+            let mut sums = theta.map(|theta| penalty * theta);
+            let mut residuals = self.z.as_ptr().add(k * self.draws + q * batch);
+            let mut drawn = drawn.of_path(q);
+            drawn.rows = drawn.rows.add(from);
+            for _ in 0..batch / 4 {
+                residuals = drawn.add::<V, 4, W>(residuals, &mut sums);
             }
-            let residuals = self.z.as_ptr().add(k * self.draws);
-            for lot in (0..whole).step_by(J) {
-                for b in lot..lot + J {
-                    let inputs = drawn.row(b, q).add(from);
-                    add_row(&mut sums, inputs, V::splat(*residuals.add(q * whole + b)));
-                }
-            }
-            for b in whole..batch {
-                let inputs = drawn.row(b, q).add(from);
-                add_row(&mut sums, inputs, V::splat(*residuals.add(b * GROUP + q)));
+            for _ in 0..batch % 4 {
+                residuals = drawn.add::<V, 1, W>(residuals, &mut sums);
             }
             let first = (step * outputs + k) * stride + from;
-            for (c, (line, theta)) in sums.iter_mut().zip(theta).enumerate() {
-                let at = c * H * V::LANES;
+            for (w, (sum, theta)) in sums.into_iter().zip(theta).enumerate() {
+                let at = w * V::LANES;
                 match self.job.steps {
-                    None => store_line(*line, self.sums.as_mut_ptr().add(row + at)),
+                    None => sum.store(self.sums.as_mut_ptr().add(row + at)),
                     Some(Factors { keep, rate }) => {
-                        let mut kept = theta;
-                        if let Some(keep) = keep {
-                            let keep = load_line::<V, H>(keep.as_ptr().add(first + at));
-                            for h in 0..H {
-                                kept[h] = keep[h] * theta[h];
-                            }
-                        }
-                        let rate = load_line::<V, H>(rate.as_ptr().add(first + at));
-                        for h in 0..H {
-                            line[h] = rate[h].mul_add(line[h], kept[h]);
-                        }
-                        store_line(*line, self.theta.as_mut_ptr().add(row + at));
+                        let kept = match keep {
+                            Some(keep) => V::load(keep.as_ptr().add(first + at)) * theta,
+                            None => theta,
+                        };
+                        let theta = V::load(rate.as_ptr().add(first + at)).mul_add(sum, kept);
+                        theta.store(self.theta.as_mut_ptr().add(row + at));
                     }
                 }
             }
@@ -498,83 +552,49 @@ impl<L: Link, T: Real> Batch<'_, L, T> {
     }
 }
 
-/// Reads `H` vectors.
+/// Reads vectors.
 ///
 /// # Safety
 /// They must be there.
 #[inline(always)]
-unsafe fn load_line<V: Vector, const H: usize>(at: *const V::Elem) -> [V; H] {
-    let mut line = [V::constant(0.0); H];
-    for (h, vector) in line.iter_mut().enumerate() {
+unsafe fn load<V: Vector, const N: usize>(at: *const V::Elem) -> [V; N] {
+    let mut vectors = [V::constant(0.0); N];
+    for (i, vector) in vectors.iter_mut().enumerate() {
         // SAFETY: the caller's.
-        *vector = unsafe { V::load(at.add(h * V::LANES)) };
+        *vector = unsafe { V::load(at.add(i * V::LANES)) };
     }
-    line
+    vectors
 }
 
-/// Writes `H` vectors.
-///
-/// # Safety
-/// There must be room.
-#[inline(always)]
-unsafe fn store_line<V: Vector, const H: usize>(line: [V; H], at: *mut V::Elem) {
-    for (h, vector) in line.into_iter().enumerate() {
-        // SAFETY: the caller's.
-        unsafe { vector.store(at.add(h * V::LANES)) };
-    }
-}
+/// A row of parameters: `W` vectors in registers, or in memory.
+struct Row<V: Vector, const W: usize>([V; W], *const V::Elem);
 
-/// `sums += residual · inputs`.
-///
-/// # Safety
-/// As many inputs must be there.
-#[inline(always)]
-unsafe fn add_row<V: Vector, const H: usize, const C: usize>(
-    sums: &mut [[V; H]; C],
-    inputs: *const V::Elem,
-    residual: V,
-) {
-    for (c, line) in sums.iter_mut().enumerate() {
-        for (h, sum) in line.iter_mut().enumerate() {
-            // SAFETY: the caller's.
-            *sum = unsafe { V::load(inputs.add((c * H + h) * V::LANES)) }.mul_add(residual, *sum);
-        }
-    }
-}
-
-/// A row of parameters: `C` lines of `H` vectors in registers, or in memory.
-struct Row<V: Vector, const H: usize, const C: usize>([[V; H]; C], *const V::Elem);
-
-impl<V: Vector, const H: usize, const C: usize> Row<V, H, C> {
+impl<V: Vector, const W: usize> Row<V, W> {
     /// # Safety
-    /// `C` lines must be there, and where that is 0, as many as [`Row::times`] is told of, for as long as this is used.
+    /// `W` vectors must be there, and where that is 0, as many as [`Row::times`] is told of, for as long as this is used.
     #[inline(always)]
     unsafe fn read(at: *const V::Elem) -> Self {
-        let mut lines = [[V::constant(0.0); H]; C];
-        for (c, line) in lines.iter_mut().enumerate() {
-            // SAFETY: the caller's.
-            *line = unsafe { load_line(at.add(c * H * V::LANES)) };
-        }
-        Self(lines, at)
+        // SAFETY: the caller's.
+        Self(unsafe { load(at) }, at)
     }
 
-    /// The products with a row of `stride` elements, but for the sum along a line.
+    /// The products with a row of `stride` elements, but for the sum along a line of `H` vectors.
     ///
     /// # Safety
     /// The row must be there.
     #[inline(always)]
-    unsafe fn times(&self, row: *const V::Elem, stride: usize) -> [V; H] {
-        let mut sums = [V::constant(0.0); H];
-        for c in 0..if C > 0 { C } else { stride / (H * V::LANES) } {
-            // SAFETY: the caller's.
-            unsafe {
-                let at = c * H * V::LANES;
-                let theta = if C > 0 { self.0[c] } else { load_line(self.1.add(at)) };
-                for (h, sum) in sums.iter_mut().enumerate() {
-                    *sum = V::load(row.add(at + h * V::LANES)).mul_add(theta[h], *sum);
+    unsafe fn times<const H: usize>(&self, row: *const V::Elem, stride: usize) -> [V; H] {
+        let mut line = [V::constant(0.0); H];
+        for first in (0..if W > 0 { W } else { stride / V::LANES }).step_by(H) {
+            for (h, sum) in line.iter_mut().enumerate() {
+                // SAFETY: the caller's.
+                unsafe {
+                    let at = (first + h) * V::LANES;
+                    let theta = if W > 0 { self.0[first + h] } else { V::load(self.1.add(at)) };
+                    *sum = V::load(row.add(at)).mul_add(theta, *sum);
                 }
             }
         }
-        sums
+        line
     }
 }

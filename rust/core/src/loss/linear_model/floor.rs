@@ -1,7 +1,7 @@
 //! What no minibatch gradient of a linear model can do without, by itself: the draws of examples, and one dot product, a
 //! number, with the row of each, made as the gradients make them. Timings stand beside it.
 
-use super::batch::{Drawn, GROUP, HELD};
+use super::batch::{Drawn, GROUP, by_length};
 use crate::buffer::Buffer;
 use crate::lanes::{Kernel, Real, Simd, Vector, dispatch, line};
 use crate::linalg::Matrix;
@@ -21,7 +21,6 @@ pub struct MinibatchFloor<T> {
     theta: Buffer<T>,
     indices: Vec<u32>,
     out: Buffer<T>,
-    rest: Buffer<T>,
 }
 
 impl<T: Real> MinibatchFloor<T> {
@@ -44,7 +43,6 @@ impl<T: Real> MinibatchFloor<T> {
             theta,
             indices: vec![0; steps * drawn * width],
             out: Buffer::new(batch * width.next_multiple_of(GROUP)),
-            rest: Buffer::new(GROUP * GROUP * line::<T>()),
         }
     }
 
@@ -70,9 +68,9 @@ impl<T: Real> Kernel for Dots<'_, T> {
     #[inline(always)]
     fn run<S: Simd>(self) {
         if <T::V<S> as Vector>::LANES == line::<T>() {
-            self.by_stride::<T::V<S>, 1, 8>();
+            self.by_length::<T::V<S>, 1, 8>();
         } else {
-            self.by_stride::<T::V<S>, 2, 4>();
+            self.by_length::<T::V<S>, 2, 4>();
         }
     }
 }
@@ -80,19 +78,13 @@ impl<T: Real> Kernel for Dots<'_, T> {
 impl<T: Real> Dots<'_, T> {
     /// `H` vectors are a line, and `J` dot products are made at a time.
     #[inline(always)]
-    fn by_stride<V: Vector<Elem = T>, const H: usize, const J: usize>(self) {
-        match self.0.stride / line::<T>() {
-            1 => self.groups::<V, H, J, 1>(),
-            2 => self.groups::<V, H, J, 2>(),
-            3 => self.groups::<V, H, J, 3>(),
-            HELD => self.groups::<V, H, J, HELD>(),
-            _ => self.groups::<V, H, J, 0>(),
-        }
+    fn by_length<V: Vector<Elem = T>, const H: usize, const J: usize>(self) {
+        by_length!(H, self.0.stride / line::<T>(), W => self.groups::<V, H, J, W>())
     }
 
     #[inline(always)]
-    fn groups<V: Vector<Elem = T>, const H: usize, const J: usize, const C: usize>(self) {
-        let MinibatchFloor { rows, stride, batch, width, steps, theta, indices, out, rest, .. } = self.0;
+    fn groups<V: Vector<Elem = T>, const H: usize, const J: usize, const W: usize>(self) {
+        let MinibatchFloor { rows, stride, batch, width, steps, theta, indices, out, .. } = self.0;
         let per_step = indices.len() / *steps;
         for path in (0..*width).step_by(GROUP) {
             for step in 0..*steps {
@@ -102,7 +94,7 @@ impl<T: Real> Dots<'_, T> {
                     let indices = indices.as_ptr().add(step * per_step + path);
                     let drawn = Drawn { indices, width: *width, rows: rows.as_ptr(), stride: *stride };
                     let (theta, out) = (theta.as_ptr().add(path * *stride), out.as_mut_ptr().add(path * *batch));
-                    drawn.dot_products::<V, H, J, C>(*batch, (theta, *stride), out, rest.as_mut_ptr());
+                    drawn.dot_products::<V, H, J, W>(*batch, (theta, *stride), out);
                 }
             }
         }
