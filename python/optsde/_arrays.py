@@ -65,6 +65,13 @@ def nonnegative_number(name: str, value: ArrayLike) -> float:
     return number
 
 
+def flag(name: str, value: Any) -> bool:
+    """True or False; other values that count as one of them are nearly always slips."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name}: expected True or False, got {value!r}")
+    return bool(value)
+
+
 def integer(name: str, value: Any, low: int, high: int | None = None) -> int:
     """An int in [low, high]; floats and booleans are refused, because they are nearly always slips."""
     if isinstance(value, (bool, np.bool_)):

@@ -149,6 +149,12 @@ def time_grid(dynamics: Dynamics, steps: Any, t1: Any, t0: Any, dt: Any, substep
             f"dt: expected a step that divides t1 - t0 = {span:.12g}, got {step:.12g}; the nearest that do are "
             f"{more:.12g} and {fewer:.12g}"
         )
+    if dynamics._discrete and not _on_grid(start, step):
+        before = math.floor(start / step)
+        raise ValueError(
+            f"t0: an algorithm starts at one of its steps, a whole number of {step:.12g}, got {start:.12g}; "
+            f"the nearest are {before * step:.12g} and {(before + 1) * step:.12g}"
+        )
     cells: int | None = 1
     if wiener_dt is not None:
         fine = positive_number("wiener_dt", wiener_dt)

@@ -46,13 +46,6 @@ def axes(ax: Any) -> Any:
     return plt.subplots()[1]
 
 
-def checked_flag(name: str, value: Any) -> bool:
-    """True or False."""
-    if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name}: expected True or False, got {value!r}")
-    return bool(value)
-
-
 def checked_count(name: str, value: Any) -> int | None:
     """A number of paths that has a standard error."""
     return None if value is None else integer(name, value, 2, (1 << 63) - 1)

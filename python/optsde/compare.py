@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from optsde._arrays import FloatArray, integer
+from optsde._arrays import FloatArray, flag, integer
 from optsde._clock import Clock, Schedule, check_begun
 from optsde._coupled import Meter, Runner, Start
 from optsde._estimate import SMALL, Estimate, estimate, unresolved
 from optsde._keys import Key, key_from
-from optsde._reports import Table, aligned, axes, checked_count, checked_flag, with_error
+from optsde._reports import Table, aligned, axes, checked_count, with_error
 from optsde._test_functions import TestFunctions
 from optsde.dynamics import Dynamics
 from optsde.errors import DivergenceWarning
@@ -338,7 +338,7 @@ def compare(
         if count not in (None, begin.rows):
             raise ValueError(f"n_paths: theta0 has {begin.rows} rows, one a path, got n_paths={n_paths}")
         count = checked_count("theta0", begin.rows)
-    coupled = checked_flag("couple", couple)
+    coupled = flag("couple", couple)
     key = key_from(rng)
     runner = Runner(
         chosen, first, functions, schedule, begin, key, couple=coupled, threads=threads, meter=Meter(progress)
@@ -347,8 +347,8 @@ def compare(
         runner,
         n_paths=count,
         max_paths=checked_count("max_paths", max_paths),
-        extrapolate=None if extrapolate is None else checked_flag("extrapolate", extrapolate),
-        control_variates=checked_flag("control_variates", control_variates),
+        extrapolate=None if extrapolate is None else flag("extrapolate", extrapolate),
+        control_variates=flag("control_variates", control_variates),
     )
     if found.n_left_out:
         listing = ", ".join(f"{n:,} in {name!r}" for name, n in found.n_diverged.items() if n)

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from optsde._arrays import FloatArray, integer, nonnegative_number, positive_number
+from optsde._arrays import FloatArray, flag, integer, nonnegative_number, positive_number
 from optsde._coupled import Meter
 from optsde._grid import whole
 from optsde._keys import Key, key_from
 from optsde._levels import Question, Sampler, default_method
 from optsde._multilevel import Found, Multilevel, Points, mean_points, slope, variance_points
-from optsde._reports import aligned, axes, checked_flag, with_error
+from optsde._reports import aligned, axes, with_error
 from optsde._slope import Slope
 from optsde._test_functions import TestFunctions, label
 from optsde.dynamics import Dynamics
@@ -461,7 +461,7 @@ def expect(
         raise TypeError(f"dynamics: expected a dynamics, got {type(dynamics).__name__}{hint}")
     begin, end, step = _checked_times(dynamics, t0, t1, dt)
     _check_start(theta0)
-    functions, name = _checked_function(function, dynamics, checked_flag("state", state))
+    functions, name = _checked_function(function, dynamics, flag("state", state))
     relative, absolute = _checked_tolerances(rtol, atol)
     if control_variate not in _CONTROLS:
         raise ValueError(f"control_variate: expected one of {', '.join(map(repr, _CONTROLS))}, got {control_variate!r}")
@@ -478,10 +478,10 @@ def expect(
         dt=step,
         method=default_method(dynamics) if method is None else method,
         control_variate=control_variate,
-        antithetic=checked_flag("antithetic", antithetic),
+        antithetic=flag("antithetic", antithetic),
         threads=threads,
     )
-    extrapolated = checked_flag("extrapolate", extrapolate)
+    extrapolated = flag("extrapolate", extrapolate)
     most, budget = integer("max_level", max_level, 2, 50), positive_number("max_cost", max_cost)
     key, meter = key_from(rng), Meter(progress)
     sampler = Sampler(question, key, meter)

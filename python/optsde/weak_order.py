@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from optsde._arrays import FloatArray, integer, nonnegative_number, positive_number, real_array
+from optsde._arrays import FloatArray, flag, integer, nonnegative_number, positive_number, real_array
 from optsde._clock import Clock, Schedule, check_begun
 from optsde._coupled import Runner, Start, derived
 from optsde._estimate import Estimate, estimate
 from optsde._grid import whole
 from optsde._keys import Key, key_from
-from optsde._reports import Table, aligned, axes, checked_count, checked_flag, with_error
+from optsde._reports import Table, aligned, axes, checked_count, with_error
 from optsde._slope import fitted_slope
 from optsde._test_functions import TestFunctions
 from optsde.dynamics import Dynamics
@@ -392,8 +392,8 @@ def weak_order(
     key = key_from(rng)
     count, most = checked_count("n_paths", n_paths), checked_count("max_paths", max_paths)
     options: dict[str, Any] = {
-        "extrapolate": None if extrapolate is None else checked_flag("extrapolate", extrapolate),
-        "control_variates": checked_flag("control_variates", control_variates),
+        "extrapolate": None if extrapolate is None else flag("extrapolate", extrapolate),
+        "control_variates": flag("control_variates", control_variates),
     }
     if threads is not None:
         integer("threads", threads, 1)
@@ -411,6 +411,9 @@ def weak_order(
         count = start.rows if start.rows is not None else count
         own = key if k == 0 else derived(key, 4, k)
         runners.append(Runner(models, "algorithm", functions, schedule, start, own, threads=threads))
+    lengths = [float(runner.models["algorithm"].time_per_step or 0.0) for runner in runners]
+    if len(set(lengths)) < len(lengths):
+        raise ValueError(f"family: expected a step that depends on eta, got {lengths} for etas = {rates.tolist()}")
     options |= {"n_paths": count, "max_paths": most, "resolution": _RESOLUTION, "first_paths": _FIRST_PATHS}
     found = [estimate(runner, **options) for runner in runners]
     return _result(rates, runners, found, begin, end, key)

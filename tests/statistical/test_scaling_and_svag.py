@@ -220,6 +220,29 @@ def test_momentum_rules(nesterov):
     same_equation(opt, "overdamped", "linear")
 
 
+@pytest.mark.parametrize("nesterov", [False, True])
+@pytest.mark.parametrize("decoupled", [False, True])
+def test_momentum_rules_with_decay(nesterov, decoupled):
+    decay = {"nesterov": nesterov, "weight_decay": 0.3, "decoupled": decoupled}
+    opt = optsde.SGD(0.0025, momentum=0.9, **decay)
+    # Decoupled decay is λ √lr in the time of the equation.
+    assert opt.rescaled(4).weight_decay == pytest.approx(0.3 / 4 if decoupled else 0.3, rel=1e-12)
+    same_equation(opt, "sme", None)
+    same_equation(opt, "overdamped", "linear")
+    growing = optsde.SGD(0.0025, momentum=optsde.schedules.Nesterov(4.0), **decay)
+    assert growing.rescaled(4).lr == pytest.approx(0.04, rel=1e-12)
+    assert growing.rescaled(4).momentum == growing.momentum
+    same_equation(growing, "sme", None)
+    with pytest.raises(ValueError, match=r"^rule: expected one of 'sme', got 'linear'"):
+        growing.rescaled(4, rule="linear")
+
+
+def test_rates_of_averages_that_would_reach_one():
+    for opt in (optsde.SGD(0.1, momentum=0.9), optsde.Adam(0.1), optsde.RMSprop(0.1, alpha=0.9)):
+        with pytest.raises(ValueError, match=r"^batch_factor: κ \(1 - .*\) must stay below 1"):
+            opt.rescaled(10)
+
+
 @pytest.mark.parametrize("case", ["RMSprop", "Adam", "AdamW"])
 def test_square_root_rule(case):
     # kappa = 4: lr doubles, 1 - beta is four times as much, eps halves, decoupled decay doubles.

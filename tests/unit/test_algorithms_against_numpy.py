@@ -1,5 +1,7 @@
 """Every algorithm against its NumPy transcription, step by step on the same noise: parameters and state variables."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import optsde
 import pytest
@@ -256,6 +258,51 @@ def test_momentum(options, noise, loss):
         state = {"theta": np.tile(start["theta"], (PATHS, 1)), "v": np.tile(np.sqrt(lr) * start["v"], (PATHS, 1))}
         canonical = reference.run(update, state, gradient, STEPS)
         compare({"theta": canonical["theta"], "v": canonical["v"] / np.sqrt(lr)}, exact)
+
+
+VARYING = optsde.schedules.Linear(0.03, 10, 0.01)
+
+
+def rated(s):
+    """The move of θ where ``v' = β v - √η R g``."""
+    share = np.array([1.0, 0.5])
+    return s.root * (s.new + s.root * (1.0 - share) * s.g) - 0.003 * share * s.theta
+
+
+@pytest.mark.parametrize(
+    ("formula", "keywords", "move"),
+    [
+        ("θ + √η v'", {}, lambda s: s.root * s.new),
+        ("θ + √η v' - η λ θ", {"weight_decay": 0.1, "decoupled": True}, lambda s: s.root * s.new - 0.003 * s.theta),
+        (
+            "θ + √η v' - η λ (θ + √η β v)",
+            {"nesterov": True, "weight_decay": 0.1, "decoupled": True},
+            lambda s: s.root * s.new - 0.003 * s.ahead,
+        ),
+        ("θ + √η v' - η R λ θ", {"lr": [0.03, 0.015], "weight_decay": 0.1, "decoupled": True}, rated),
+        ("θ + √η u_k v'", {"lr": VARYING}, lambda s: s.root * s.u(3) * s.new),
+        (
+            "θ + √η u_(k-1) β v - η u_k g",
+            {"nesterov": True, "lr": VARYING},
+            lambda s: s.ahead - s.theta - 0.03 * s.u(3) * s.g,
+        ),
+    ],
+)
+def test_the_formula_that_is_printed_is_the_step(formula, keywords, move):
+    dynamics = optsde.SGD(**{"lr": 0.03, "momentum": 0.9} | keywords).discrete(
+        optsde.Problem(optsde.losses.Quadratic([2.0, 1.0]), optsde.noise.Zero())
+    )
+    assert f"θ' = {formula}, " in repr(dynamics)
+    theta, v, root = np.array([1.0, -0.4]), np.array([0.5, 0.2]), np.sqrt(0.03)
+    varying = keywords.get("lr") is VARYING
+    ahead = theta + root * 0.9 * v * (VARYING(2) / 0.03 if varying else 1.0) * bool(keywords.get("nesterov"))
+    g = np.array([2.0, 1.0]) * ahead
+    new = 0.9 * v - root * g
+    step = SimpleNamespace(theta=theta, root=root, ahead=ahead, g=g, new=new, u=lambda k: VARYING(k) / 0.03)
+    ens = optsde.simulate(
+        dynamics, {"theta": theta, "v": v}, t0=3 * dynamics.time_per_step, steps=1, observe=optsde.Final()
+    )
+    np.testing.assert_allclose(ens.final[0], theta + move(step), rtol=1e-14)
 
 
 @pytest.mark.parametrize("noise", ["none", "full"])

@@ -245,7 +245,7 @@ def test_plots():
     fit = replace(wo.fits["theta"], slope=1.0, interval=(0.9, 1.1), resolved=False, left_out=(0.05,))
     texts = replace(wo, fits=wo.fits | {"theta": fit}).plot().get_legend().get_texts()
     assert "theta: slope 1.00 of the full points, not resolved" in [text.get_text() for text in texts]
-    none = optsde.weak_order(lambda eta: (BOTH["SGD"], BOTH["SGD"]), X, [0.1, 0.05], t1=0.2, n_paths=10)
+    none = optsde.weak_order(lambda eta: 2 * SGD.family(PLAIN)(eta)[:1], X, [0.1, 0.05], t1=0.2, n_paths=10)
     none.plot()
     plt.close("all")
 

@@ -13,6 +13,7 @@ from optsde._arrays import (
     as_vector_or_matrix,
     common_dim,
     covariance,
+    flag,
     integer,
     real_number,
     scalar_vector,
@@ -127,9 +128,7 @@ class AlphaStable(Noise):
             raise ValueError(f"alpha: expected a number in (0, 2], got {index:g}")
         if scales.min() < 0.0:
             raise ValueError(f"scale: expected numbers of at least 0, got {float(scales.min()):g}")
-        if not isinstance(isotropic, bool):
-            raise TypeError(f"isotropic: expected True or False, got {isotropic!r}")
-        if isotropic and scales.ndim:
+        if flag("isotropic", isotropic) and scales.ndim:
             raise ValueError(f"scale: an isotropic law has one scale, a number, got an array of shape {scales.shape}")
         asked = None if dim is None else integer("dim", dim, 1)
         size = common_dim("AlphaStable", {"scale": size_of(scales), "dim": asked})

@@ -5,15 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from optsde._arrays import nonnegative_number
+from optsde._arrays import flag, nonnegative_number
 from optsde.losses import Loss
 from optsde.noise._base import Noise
-
-
-def _flag(name: str, value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise TypeError(f"{name}: expected True or False, got {value!r}")
-    return value
 
 
 class _OfExamples(Noise):
@@ -69,8 +63,8 @@ class Minibatch(_OfExamples):
     reshuffle: bool
 
     def __init__(self, replace: bool = True, reshuffle: bool = False) -> None:
-        epochs = _flag("reshuffle", reshuffle)
-        self._set(replace=_flag("replace", replace) and not epochs, reshuffle=epochs)
+        epochs = flag("reshuffle", reshuffle)
+        self._set(replace=flag("replace", replace) and not epochs, reshuffle=epochs)
 
     def _spec(self, dim: int) -> dict[str, Any]:
         sampling = "reshuffled" if self.reshuffle else "replacement" if self.replace else "without_replacement"
@@ -150,7 +144,7 @@ class LabelNoise(_OfExamples):
     signs: bool
 
     def __init__(self, std: float, signs: bool = False) -> None:
-        self._set(std=nonnegative_number("std", std), signs=_flag("signs", signs))
+        self._set(std=nonnegative_number("std", std), signs=flag("signs", signs))
 
     def _spec(self, dim: int) -> dict[str, Any]:
         return {"kind": "label_noise", "std": self.std, "signs": self.signs}

@@ -39,13 +39,6 @@ def checked_function(name: str, function: Any, takes: str = "θ (n, d)") -> Call
     return function  # type: ignore[no-any-return]
 
 
-def checked_flag(name: str, value: Any) -> bool:
-    """The argument, where it is True or False."""
-    if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name}: expected True or False, got {value!r}")
-    return bool(value)
-
-
 def calls_python(spec: object) -> bool:
     """Whether a native description holds a Python function."""
     return callable(spec) or (isinstance(spec, dict) and any(calls_python(part) for part in spec.values()))

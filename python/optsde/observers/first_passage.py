@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from optsde._arrays import FloatArray
+from optsde._arrays import FloatArray, flag
 from optsde._grid import TimeGrid
 from optsde.observers._base import IntArray, Observer, checked_name, pair_factor
-from optsde.observers._functions import OfState, Truth, checked_flag
+from optsde.observers._functions import OfState, Truth
 from optsde.regions import Above, Below, Region
 from optsde.results import Result, rows_of
 
@@ -132,10 +132,10 @@ class FirstPassage(Observer):
         state: bool = False,
         name: str | None = None,
     ) -> None:
-        wanted = None if bridge is None else checked_flag("bridge", bridge)
+        wanted = None if bridge is None else flag("bridge", bridge)
         if wanted and not isinstance(region, (Above, Below)):
             raise ValueError("bridge: goes with the regions Above and Below; expected None or False")
-        if checked_flag("state", state) and isinstance(region, Region):
+        if flag("state", state) and isinstance(region, Region):
             raise ValueError("state: goes with a function; a region is one of θ")
         self._set(
             region=_checked_region(region),

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from optsde._arrays import FloatArray, integer, real_array
+from optsde._arrays import FloatArray, flag, integer, real_array
 from optsde.observers._base import IntArray, Timed, checked_name, checked_times, pair_factor
-from optsde.observers._functions import OfState, checked_flag, checked_function
+from optsde.observers._functions import OfState, checked_function
 from optsde.results import HistogramResult, histogram_result
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ class Histogram(Timed):
         self._set(
             of=None if of is None else checked_function("of", of),
             at=checked_times(at),
-            state=checked_flag("state", state),
+            state=flag("state", state),
             name=checked_name(name, self._default_name),
         )
 

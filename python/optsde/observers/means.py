@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from numpy.typing import ArrayLike
 
-from optsde._arrays import FloatArray
+from optsde._arrays import FloatArray, flag
 from optsde._units import mean_plan, unit_mean
 from optsde.observers._base import IntArray, Timed, checked_name, checked_times
 from optsde.observers._functions import OfState, checked_function
@@ -93,7 +93,8 @@ class Expectation(Timed):
     ) -> None:
         if not isinstance(name, str):
             raise TypeError(f"name: expected a str, got {type(name).__name__}")
-        self._set(function=checked_function("function", function), name=name, at=checked_times(at), state=bool(state))
+        self._set(function=checked_function("function", function), name=name)
+        self._set(at=checked_times(at), state=flag("state", state))
 
     def _bytes(self, recipe: Recipe, copies: int) -> int:
         return 8 * self._count(recipe.grid) * 5 * (copies + recipe.groups_in_hand)

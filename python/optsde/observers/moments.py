@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
 from numpy.typing import ArrayLike
 
-from optsde._arrays import FloatArray, nonnegative_number
+from optsde._arrays import FloatArray, flag, nonnegative_number
 from optsde._grid import first_step
 from optsde._units import NONE, pairs_of, plan_numbers, unit_moments, unit_plan
 from optsde.observers._base import IntArray, Timed, checked_name, checked_times
@@ -59,12 +58,11 @@ class Moments(Timed):
         *,
         name: str | None = None,
     ) -> None:
-        if not isinstance(cov, (bool, np.bool_)):
-            raise TypeError(f"cov: expected True or False, got {cov!r}")
+        wanted = flag("cov", cov)
         if at is not None and average_from is not None:
             raise ValueError("at, average_from: expected at most one of them, got both")
         start = None if average_from is None else nonnegative_number("average_from", average_from)
-        self._set(at=checked_times(at), cov=bool(cov), average_from=start)
+        self._set(at=checked_times(at), cov=wanted, average_from=start)
         self._set(name=checked_name(name, self._default_name))
 
     def _bytes(self, recipe: Recipe, copies: int) -> int:

@@ -123,7 +123,8 @@ class Adaptive(Optimizer):
             if not problem.loss._third_in_runs:
                 name = type(problem.loss).__name__
                 raise ValueError(
-                    f"loss: sde(order='corrected') needs third derivatives at every step, and {name} has none"
+                    f"loss: sde(order='corrected') needs third derivatives at every step; {name} has them at single "
+                    f"points only (loss.third), not in runs"
                 )
 
     def _starts_at_gradient(self, model: Model) -> bool:
@@ -218,7 +219,11 @@ class Adaptive(Optimizer):
             return "a discrete algorithm within O(η²/l²) of the batch-equivalent SDE of order 1"
         late = "; from a fixed time t > 0 on, when the bias corrections have settled" if self._corrected else ""
         if model.regime == "ballistic":
-            return f"weak order {model.order} in η, for noise and (1 - β)/η fixed as η falls{late}"
+            # The equation of order 2 has no terms of the third moments and of fourth cumulants.
+            order = str(model.order)
+            if model.order == 2 and model.problem.noise._law != "Gaussian":
+                order = "1 (2 for noise with a Gaussian's third and fourth moments)"
+            return f"weak order {order} in η, for noise and (1 - β)/η fixed as η falls{late}"
         base = "for η² Σ/B, η ε and (1 - β)/η² fixed as η falls, and noise without skewness"
         if model.order == "corrected":
             return (

@@ -20,9 +20,9 @@ def checked_rule(rule: Any, choices: Sequence[str]) -> str:
 
 
 def scaled_beta(name: str, beta: float, kappa: float) -> float:
-    """``1 - κ (1 - β)``, which must stay positive."""
+    """``1 - κ (1 - β)``, which must stay positive, beyond what rounding makes of 0."""
     scaled = 1.0 - kappa * (1.0 - beta)
-    if scaled <= 0.0:
+    if scaled <= 1e-12:
         raise ValueError(f"batch_factor: κ (1 - {name}) must stay below 1, got {kappa:g} · {1.0 - beta:g}")
     return scaled
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from optsde._arrays import nonnegative_number
+from optsde._arrays import flag, nonnegative_number
 from optsde.optimizers._adaptive import Adaptive, checked_ordering, decay_rate
 from optsde.optimizers._base import Model
 from optsde.optimizers._rates import LearningRate, learning_rate
@@ -41,7 +41,7 @@ class _AdamLike(Adaptive):
             betas=_pair(betas),
             eps=nonnegative_number("eps", eps),
             weight_decay=nonnegative_number("weight_decay", weight_decay),
-            bias_correction=bool(bias_correction),
+            bias_correction=flag("bias_correction", bias_correction),
             ordering=checked_ordering(ordering),
         )
 

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from optsde._arrays import nonnegative_number, positive_number, real_number
+from optsde._arrays import flag, nonnegative_number, positive_number, real_number
 from optsde.losses import Quadratic
 from optsde.noise import Gaussian, StudentT, Zero
 from optsde.optimizers._base import Model, Optimizer, Order
 from optsde.optimizers._rates import LearningRate, is_smooth, learning_rate, peak, scaled
-from optsde.optimizers._scaling import checked_rule
+from optsde.optimizers._scaling import checked_rule, scaled_beta
 from optsde.problem import Problem
 from optsde.schedules import Nesterov, Schedule
 
@@ -90,14 +90,14 @@ class SGD(Optimizer):
         beta = momentum if isinstance(momentum, Nesterov) else real_number("momentum", momentum)
         if isinstance(beta, float) and not 0.0 <= beta < 1.0:
             raise ValueError(f"momentum: expected a number in [0, 1) or schedules.Nesterov, got {beta:g}")
-        if nesterov and beta == 0.0:
+        if flag("nesterov", nesterov) and beta == 0.0:
             raise ValueError("nesterov: it looks ahead along the momentum, and momentum is 0")
         self._set(
             lr=learning_rate("lr", lr),
             momentum=beta,
-            nesterov=bool(nesterov),
+            nesterov=flag("nesterov", nesterov),
             weight_decay=nonnegative_number("weight_decay", weight_decay),
-            decoupled=bool(decoupled),
+            decoupled=flag("decoupled", decoupled),
         )
 
     @property
@@ -195,9 +195,15 @@ class SGD(Optimizer):
                 move = "(η/l) (r₁ g₁ + r₂ g₂)" if model.form == "svag" else "η g"
                 law = "Cov z = Σ(θ)/B" if model.problem.noise._finite_variance else "z α-stable"
                 return f"θ' = θ - {move}{shrunk},  g = {slope.replace('∇f', '∇f(θ)')} + z,  {law}"
-            ahead = "θ + √η β v" if self.nesterov else "θ"
+            # η is the peak of the rates, of which step k takes u_k, and each parameter its share R.
+            varying, r = isinstance(self.lr, Schedule), "R " if isinstance(self.lr, np.ndarray) else ""
+            now, before = ("u_k ", "u_(k-1) ") if varying else ("", "")
+            ahead = f"θ + √η {before}β v" if self.nesterov else "θ"
             at = f"∇f({ahead})" + (f" + λ ({ahead})" if "λ" in slope and self.nesterov else slope[2:])
-            return f"v' = β v - √η g,  θ' = θ + √η v'{shrunk},  g = {at} + z,  Cov z = Σ/B"
+            move = f"{ahead} - η {now}g" if varying and self.nesterov else f"θ + √η {now}v'"
+            if decoupled:
+                move += f" - η {now}{r}λ ({ahead})" if self.nesterov else f" - η {now}{r}λ θ"
+            return f"v' = β v - √η {r}g,  θ' = {move},  g = {at} + z,  Cov z = Σ/B"
         # u(t) is what the schedule leaves of the peak, R what each parameter has of it.
         u = "u " if isinstance(self.lr, Schedule) else ""
         r = "R " if isinstance(self.lr, np.ndarray) else ""
@@ -296,7 +302,8 @@ class SGD(Optimizer):
             κ > 0. Take 1/κ as many steps.
         rule : {"linear", "sme"}, optional
             ``"linear"``: lr → κ lr, momentum kept (default without momentum). ``"sme"`` (default with momentum):
-            lr → κ² lr, 1 - momentum → κ (1 - momentum), which keeps ``(1 - β)/√lr`` and ``√lr/B``.
+            lr → κ² lr, 1 - momentum → κ (1 - momentum), which keeps ``(1 - β)/√lr`` and ``√lr/B``; decoupled weight
+            decay → 1/κ of it. A schedule of momentum is kept: it counts steps. It has this rule only.
 
         Returns
         -------
@@ -310,16 +317,18 @@ class SGD(Optimizer):
         Source: Goyal et al. (2017); Li, Malladi, Arora (2021); Li, Tai, E (2019).
         """
         kappa = positive_number("batch_factor", batch_factor)
-        choices = ("linear",) if self._plain or isinstance(self.momentum, Nesterov) else ("sme", "linear")
+        growing = isinstance(self.momentum, Nesterov)
+        choices = ("linear",) if self._plain else ("sme",) if growing else ("sme", "linear")
         if checked_rule(rule, choices) == "linear":
             return self._with(lr=scaled(self.lr, kappa))  # type: ignore[no-any-return]
-        assert isinstance(self.momentum, float)
-        beta = 1.0 - kappa * (1.0 - self.momentum)
-        if beta < 0.0:
-            raise ValueError(
-                f"batch_factor: κ (1 - momentum) must stay below 1, got {kappa:g} · {1.0 - self.momentum:g}"
-            )
-        return self._with(lr=scaled(self.lr, kappa * kappa), momentum=beta)  # type: ignore[no-any-return]
+        momentum = self.momentum
+        if isinstance(momentum, float):
+            momentum = scaled_beta("momentum", momentum, kappa)
+        # Decoupled decay is λ √lr in the time of the equation.
+        decay = self.weight_decay / (kappa if self.decoupled else 1.0)
+        return self._with(  # type: ignore[no-any-return]
+            lr=scaled(self.lr, kappa * kappa), momentum=momentum, weight_decay=decay
+        )
 
     def _at(self, eta: float, problem: Problem, regime: str | None) -> tuple[SGD, Problem]:
         ratio = eta / peak(self.lr)

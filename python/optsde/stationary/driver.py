@@ -11,11 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from optsde._arrays import FloatArray, integer, positive_number
+from optsde._arrays import FloatArray, flag, integer, positive_number
 from optsde._coupled import Meter, derived, noiseless
 from optsde._keys import Key, key_from
 from optsde._memory import check_memory
-from optsde._reports import checked_flag
 from optsde.dynamics import Dynamics
 from optsde.ensemble import Ensemble
 from optsde.errors import DivergenceWarning, Interrupted
@@ -154,7 +153,7 @@ def stationary(
     count = (_PATHS_OF_MANY_VARIABLES if many else _PATHS) if n_paths is None else integer("n_paths", n_paths, 2)
     if count % 2:
         raise ValueError(f"n_paths: expected an even number, half of them to start dispersed, got {count}")
-    spread, without_step = checked_flag("dispersed", dispersed), checked_flag("extrapolate", extrapolate)
+    spread, without_step = flag("dispersed", dispersed), flag("extrapolate", extrapolate)
     if threads is not None:
         integer("threads", threads, 1, MOST_THREADS)
     start: Any = default_start(dynamics) if theta0 is None else theta0
