@@ -205,7 +205,7 @@ fn check<T: Element>(stepper: &Arc<dyn Stepper<T>>, cells: u64, increments: Incr
     // The thread that waits for the run makes one now and then, by chance: a step's would be there every time.
     let mut counts = (0, 1);
     for _ in 0..10 {
-        counts = (count(20)?, count(200)?);
+        counts = (count(20)?, count(60)?);
         if counts.0 == counts.1 {
             break;
         }
