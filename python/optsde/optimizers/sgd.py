@@ -90,12 +90,13 @@ class SGD(Optimizer):
         beta = momentum if isinstance(momentum, Nesterov) else real_number("momentum", momentum)
         if isinstance(beta, float) and not 0.0 <= beta < 1.0:
             raise ValueError(f"momentum: expected a number in [0, 1) or schedules.Nesterov, got {beta:g}")
-        if flag("nesterov", nesterov) and beta == 0.0:
+        ahead = flag("nesterov", nesterov)
+        if ahead and beta == 0.0:
             raise ValueError("nesterov: it looks ahead along the momentum, and momentum is 0")
         self._set(
             lr=learning_rate("lr", lr),
             momentum=beta,
-            nesterov=flag("nesterov", nesterov),
+            nesterov=ahead,
             weight_decay=nonnegative_number("weight_decay", weight_decay),
             decoupled=flag("decoupled", decoupled),
         )
