@@ -398,11 +398,7 @@ def test_what_the_descriptions_say():
     for dynamics in (SGD.discrete(minibatch()), SGD.sde(minibatch()), optsde.Adam(0.01).sde(minibatch(), order=2)):
         assert "minibatch gradient noise" in dynamics.describe()
         assert "Minibatch" in repr(dynamics)
-    second = optsde.Adam(0.01).sde(minibatch(), order=2)
-    assert "third and fourth moments" in repr(second)
-    assert "weak order 1 (2 for noise with" in second.describe()
-    gaussian = optsde.Problem(optsde.losses.Quadratic([1.0]), optsde.noise.Gaussian(1.0))
-    assert "weak order 2 in η" in optsde.Adam(0.01).sde(gaussian, order=2).describe()
+    assert "weak order 2 in η" in optsde.Adam(0.01).sde(minibatch(), order=2).describe()
     assert SGD.sde(minibatch()).noise_kind == SGD.discrete(minibatch()).noise_kind == "full"
 
 

@@ -112,6 +112,11 @@ class Adaptive(Optimizer):
                 "order: the equation of order 2 needs derivatives of the examples' gradients, which losses.Function "
                 "does not have; the built-in losses over data do"
             )
+        if isinstance(problem.noise, StudentT) and problem.noise.df <= 4.0:
+            raise ValueError(
+                f"order: the equations beyond order 1 have the fourth moments of the noise, and Student's law has them "
+                f"with more than 4 degrees of freedom only, got df={problem.noise.df:g}"
+            )
         if self.weight_decay > 0.0:
             raise ValueError(
                 "order: the equations beyond order 1 are derived without weight decay; put the penalty into the loss"
@@ -219,11 +224,7 @@ class Adaptive(Optimizer):
             return "a discrete algorithm within O(η²/l²) of the batch-equivalent SDE of order 1"
         late = "; from a fixed time t > 0 on, when the bias corrections have settled" if self._corrected else ""
         if model.regime == "ballistic":
-            # The equation of order 2 has no terms of the third moments and of fourth cumulants.
-            order = str(model.order)
-            if model.order == 2 and model.problem.noise._law != "Gaussian":
-                order = "1 (2 for noise with a Gaussian's third and fourth moments)"
-            return f"weak order {order} in η, for noise and (1 - β)/η fixed as η falls{late}"
+            return f"weak order {model.order} in η, for noise and (1 - β)/η fixed as η falls{late}"
         base = "for η² Σ/B, η ε and (1 - β)/η² fixed as η falls, and noise without skewness"
         if model.order == "corrected":
             return (

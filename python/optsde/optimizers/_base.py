@@ -419,8 +419,6 @@ class Model(Dynamics):
         parts = []
         if self.order == "corrected":
             parts.append("weak order 1 in general: no diffusion is of order 2 here")
-        if self.order != 1 and self.form == "sde" and "v" in self.state and self.problem.noise._law != "Gaussian":
-            parts.append("third and fourth moments of the noise taken as a Gaussian's, else weak order 1")
         return f"  [{'; '.join(parts)}]" if parts else ""
 
     def _validity(self) -> str:

@@ -238,7 +238,7 @@ fn noise<T: RunElement>(problem: &Bound<'_, PyDict>, of: &Arc<dyn Loss<T>>) -> P
         }),
         _ => {
             let unknown = || PyValueError::new_err(format!("noise: unknown kind {kind:?}"));
-            let other = heavy_tails::noise(dict, of)?;
+            let other = heavy_tails::noise(problem, of)?;
             if let Some(noise) = other { noise } else { minibatch::noise(problem)?.ok_or_else(unknown)? }
         }
     })

@@ -66,7 +66,10 @@ pub fn noise<T: RunElement>(problem: &Bound<'_, PyDict>) -> PyResult<Option<Arc<
                 _ => Arc::new(Minibatch::without_replacement(data, batch).map_err(to_python)?),
             }
         }
-        "label_noise" => Arc::new(LabelNoise::new(data::<T>(&of)?, entry(&dict, "std")?).map_err(to_python)?),
+        "label_noise" => {
+            let excess = if entry::<bool>(&dict, "signs")? { -2.0 } else { 0.0 };
+            Arc::new(LabelNoise::new(data::<T>(&of)?, entry(&dict, "std")?, excess).map_err(to_python)?)
+        }
         _ => return Ok(None),
     }))
 }

@@ -1,4 +1,4 @@
-//! Constant covariance: isotropic, diagonal or full, possibly singular; and no noise at all.
+//! Constant covariance: isotropic, diagonal or full, possibly singular, of Gaussian noise or Student's; and no noise at all.
 
 use super::{Noise, NoiseKind};
 use crate::error::Result;
@@ -74,15 +74,25 @@ impl Factor {
         }
     }
 
-    /// The factor of `2 Σ ∘ Σ`, entry by entry: the covariance of the squares of Gaussian noise.
-    pub fn of_squares(&self) -> Result<Self> {
+    /// The factor of the covariance of the squares of noise whose independent variables, which this multiplies, have the
+    /// fourth cumulant `excess`: `2 Σ ∘ Σ + excess (F ∘ F)(F ∘ F)ᵀ`.
+    pub fn of_squares(&self, excess: f64) -> Result<Self> {
         match self {
-            Factor::Diagonal(s) => Ok(Factor::Diagonal(s.iter().map(|s| std::f64::consts::SQRT_2 * s * s).collect())),
+            Factor::Diagonal(s) => Ok(Factor::Diagonal(s.iter().map(|s| (2.0 + excess).sqrt() * s * s).collect())),
             Factor::Lower(l) => {
                 let cov = l.congruence(&Matrix::identity(l.cols()));
-                let squares = |i, j| 2.0 * cov[(i, j)] * cov[(i, j)];
+                let of_columns = |i, j| (0..l.cols()).map(|k| (l[(i, k)] * l[(j, k)]).powi(2)).sum::<f64>();
+                let squares = |i, j| 2.0 * cov[(i, j)] * cov[(i, j)] + excess * of_columns(i, j);
                 Self::of_covariance(&Matrix::from_fn(l.rows(), l.rows(), squares))
             }
+        }
+    }
+
+    /// The cubes of the entries.
+    pub fn cubes(&self) -> Self {
+        match self {
+            Factor::Diagonal(s) => Factor::Diagonal(s.iter().map(|s| s.powi(3)).collect()),
+            Factor::Lower(l) => Factor::Lower(Matrix::from_fn(l.rows(), l.cols(), |i, j| l[(i, j)].powi(3))),
         }
     }
 
@@ -114,6 +124,36 @@ impl<T: Real> Noise<T> for Gaussian {
     }
     fn has_jacobian(&self) -> bool {
         true
+    }
+}
+
+/// `Σ` constant, and independent variables of Student's law.
+#[derive(Clone, Debug)]
+pub struct StudentT {
+    /// The factor of `Σ`.
+    pub factor: Factor,
+    /// Degrees of freedom, above 2.
+    pub df: f64,
+}
+
+impl<T: Real> Noise<T> for StudentT {
+    fn dim(&self) -> usize {
+        self.factor.dim()
+    }
+    fn n_wiener(&self) -> usize {
+        self.factor.dim()
+    }
+    fn kind(&self) -> NoiseKind {
+        self.factor.kind()
+    }
+    fn constant(&self) -> Option<&Factor> {
+        Some(&self.factor)
+    }
+    fn has_jacobian(&self) -> bool {
+        true
+    }
+    fn excess(&self) -> f64 {
+        if self.df > 4.0 { 6.0 / (self.df - 4.0) } else { f64::INFINITY }
     }
 }
 

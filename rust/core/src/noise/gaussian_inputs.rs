@@ -1,5 +1,7 @@
 //! The noise of linear regression with Gaussian inputs: `Σ = C w wᵀ C + (wᵀ C w + δ²) C`, `w = x - x*`.
 
+use super::gaussian_inputs_squares::{Place, whiten};
+use super::semidefinite::Semidefinite;
 use super::{Noise, NoiseKind};
 use crate::block::Span;
 use crate::elementwise::{add_product, multiply, scale as times};
@@ -16,16 +18,33 @@ pub struct GaussianInputs<T: Real> {
     loss: Arc<dyn Loss<T>>,
     cov: Matrix<f64>,
     lower: Matrix<f64>,
+    /// `x*`.
+    center: Vec<f64>,
     dense: LinearMap<T>,
     label_variance: f64,
 }
 
 impl<T: Real> GaussianInputs<T> {
-    /// `loss` must be the quadratic of `cov`.
-    pub fn new(loss: Arc<dyn Loss<T>>, cov: Matrix<f64>, label_std: f64) -> Result<Self> {
+    /// `loss` must be the quadratic of `cov` about `center`.
+    pub fn new(loss: Arc<dyn Loss<T>>, cov: Matrix<f64>, center: Vec<f64>, label_std: f64) -> Result<Self> {
+        debug_assert_eq!(cov.rows(), center.len());
         let lower = cholesky(&cov, "cov")?;
         let dense = LinearMap::lower(&lower);
-        Ok(Self { loss, cov, lower, dense, label_variance: label_std * label_std })
+        Ok(Self { loss, cov, lower, center, dense, label_variance: label_std * label_std })
+    }
+
+    /// Gives what the moments of squares are made of to `use_place`.
+    fn with_place(&self, x: &[T], batch: f64, span: Span, use_place: impl FnOnce(Place<'_, T>)) -> Result<()> {
+        let (d, width) = (self.cov.rows(), span.width);
+        with_workspace((2 * d + 1) * width, |work| {
+            let (g, rest) = work.split_at_mut(d * width);
+            let (gamma, q) = rest.split_at_mut(d * width);
+            self.loss.grad(x, g, span)?;
+            self.deviation(x, T::from_f64(1.0), q, span)?;
+            whiten(x, &self.center, &self.lower, gamma, width);
+            use_place(Place { cov: &self.cov, lower: &self.lower, g, gamma, q, batch, width });
+            Ok(())
+        })
     }
 
     /// Writes `scale (wᵀ C w + δ²)^{1/2}`, one row.
@@ -148,6 +167,20 @@ impl<T: Real> Noise<T> for GaussianInputs<T> {
         }
         Ok(())
     }
+    fn is_skewed(&self) -> bool {
+        true
+    }
+    fn shared_squares(&self, x: &[T], batch: f64, scale: T, f: &mut [T], span: Span) -> Result<()> {
+        self.with_place(x, batch, span, |place| place.shared(scale.to_f64(), f))
+    }
+    fn squares_factor(&self, x: &[T], batch: f64, scale: T, f: &mut [T], span: Span) -> Result<()> {
+        self.with_place(x, batch, span, |place| {
+            with_workspace(self.cov.rows() * span.width, |sizes| {
+                place.left(f, sizes);
+                Semidefinite { sizes, scale, rows: f, width: span.width }.factor();
+            });
+        })
+    }
     fn needs_calling_thread(&self) -> bool {
         self.loss.needs_calling_thread()
     }
@@ -166,7 +199,7 @@ mod tests {
     fn noise(label_std: f64) -> Result<GaussianInputs<f64>> {
         let cov = Matrix::new(2, 2, C.to_vec())?;
         let loss = Arc::new(Quadratic::full(&cov, Some(vec![0.1, 0.3]))?);
-        GaussianInputs::new(loss, cov, label_std)
+        GaussianInputs::new(loss, cov, vec![0.1, 0.3], label_std)
     }
 
     /// A block whose every lane is `x* + w`.

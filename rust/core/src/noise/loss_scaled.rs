@@ -1,6 +1,7 @@
 //! `Σ(x) = (loss(x) + floor) · cov`: noise that vanishes with the loss.
 
-use super::{Factor, Noise, NoiseKind, apply_factor, squares};
+use super::squares::{self, Squares};
+use super::{Factor, Noise, NoiseKind, apply_factor};
 use crate::block::Span;
 use crate::elementwise::{add_product, multiply, scale, scale_square};
 use crate::error::Result;
@@ -29,7 +30,7 @@ impl<T: Real> LossScaled<T> {
             Factor::Diagonal(_) => None,
             Factor::Lower(lower) => Some(LinearMap::lower(lower)),
         };
-        let squares = match factor.of_squares() {
+        let squares = match factor.of_squares(0.0) {
             Ok(Factor::Lower(squares)) => Some(squares),
             // Where rounding spoils the squares, lanes have a way of their own.
             _ => None,
@@ -211,8 +212,10 @@ impl<T: Real> Noise<T> for LossScaled<T> {
             Ok(())
         })
     }
-    fn squares_factor(&self, x: &[T], c: T, f: &mut [T], span: Span) -> Result<()> {
-        let Some(squares) = &self.squares else { return squares::factor(self, x, c, f, span) };
+    fn squares_factor(&self, x: &[T], _batch: f64, c: T, f: &mut [T], span: Span) -> Result<()> {
+        let Some(squares) = &self.squares else {
+            return squares::factor(self, x, Squares::GAUSSIAN, c, f, span);
+        };
         with_workspace(span.width, |scaled| {
             self.loss.value(x, scaled, span)?;
             dispatch(Spread {

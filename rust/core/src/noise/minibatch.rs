@@ -3,6 +3,8 @@
 //! The factor `[g_1 - ḡ, …, g_N - ḡ] / √N` has a Wiener process for each example and is as smooth as the gradients are.
 //! It is applied without being made: `Σ_i (g_i - ḡ) dW_i = Σ_i g_i (dW_i - mean of dW)`.
 
+use super::minibatch_squares as batches;
+use super::squares::{self, Groups, Squares};
 use super::{Noise, NoiseKind};
 use crate::block::Span;
 use crate::elementwise::{add_scaled, at, put, scale as times};
@@ -15,13 +17,14 @@ use std::sync::Arc;
 /// `Σ = share · (1/N) Σ_i (g_i - ḡ)(g_i - ḡ)ᵀ`, of `N` Wiener processes.
 pub struct Minibatch<T: Real> {
     data: Arc<dyn DataLoss<T>>,
+    replacement: bool,
     share: f64,
 }
 
 impl<T: Real> Minibatch<T> {
     /// Of examples drawn with replacement.
     pub fn new(data: Arc<dyn DataLoss<T>>) -> Self {
-        Self { data, share: 1.0 }
+        Self { data, replacement: true, share: 1.0 }
     }
 
     /// Of batches of `batch` different examples: `share = (N - B) / (N - 1)`, the divisor `B` being its user's.
@@ -30,13 +33,25 @@ impl<T: Real> Minibatch<T> {
         if batch > n {
             return Err(Error::invalid("batch_size", format!("{batch}: more than the {n} examples")));
         }
-        let share = (n - batch) as f64 / n.saturating_sub(1).max(1) as f64;
-        Ok(Self { data, share })
+        let share = batches::share(n as f64, batch as f64);
+        Ok(Self { data, replacement: false, share })
+    }
+
+    fn count(&self) -> f64 {
+        self.data.n_examples() as f64
+    }
+
+    /// What multiplies the squares of the factor's columns where the squares of the noise share its Wiener processes.
+    fn of_squares(&self, batch: f64) -> f64 {
+        if self.share == 0.0 {
+            return 0.0;
+        }
+        batches::of_examples(self.count(), batch, self.replacement) * self.count().sqrt() / self.share
     }
 
     /// What `scale · S` is divided by, of gradients weighted with deviations.
     fn rate(&self, scale: f64) -> f64 {
-        scale * (self.share / self.data.n_examples() as f64).sqrt()
+        scale * (self.share / self.count()).sqrt()
     }
 }
 
@@ -131,6 +146,23 @@ impl<T: Real> Noise<T> for Minibatch<T> {
         times(&mut out[..self.dim() * span.width], scale * self.share);
         Ok(())
     }
+    fn is_skewed(&self) -> bool {
+        true
+    }
+    fn shared_squares(&self, x: &[T], batch: f64, scale: T, f: &mut [T], span: Span) -> Result<()> {
+        let n = self.n_wiener();
+        let f = &mut f[..self.dim() * n * span.width];
+        self.factor(x, T::from_f64(1.0), f, span)?;
+        batches::share_squares(f, n, n, scale.to_f64() * self.of_squares(batch), span.width);
+        Ok(())
+    }
+    fn squares_factor(&self, x: &[T], batch: f64, scale: T, f: &mut [T], span: Span) -> Result<()> {
+        if self.share == 0.0 {
+            f[..self.dim() * self.dim() * span.width].fill(T::default());
+            return Ok(());
+        }
+        squares::factor(self, x, batches::left(self.count(), batch, self.replacement), scale, f, span)
+    }
     fn needs_calling_thread(&self) -> bool {
         self.data.needs_calling_thread()
     }
@@ -145,14 +177,16 @@ impl<T: Real> Noise<T> for Minibatch<T> {
 pub struct LabelNoise<T: Real> {
     examples: Minibatch<T>,
     label_std: f64,
+    /// The fourth cumulant of `ξ`.
+    excess: f64,
     outputs: usize,
 }
 
 impl<T: Real> LabelNoise<T> {
-    /// Of a loss of squared errors.
-    pub fn new(data: Arc<dyn DataLoss<T>>, label_std: f64) -> Result<Self> {
+    /// Of a loss of squared errors; `excess` is the fourth cumulant of `ξ`: 0 of normal labels, -2 of signs.
+    pub fn new(data: Arc<dyn DataLoss<T>>, label_std: f64, excess: f64) -> Result<Self> {
         let outputs = data.outputs().ok_or_else(|| Error::missing("a squared error, as label noise has it,"))?;
-        Ok(Self { examples: Minibatch::new(data), label_std, outputs })
+        Ok(Self { examples: Minibatch::new(data), label_std, excess, outputs })
     }
 
     fn data(&self) -> &dyn DataLoss<T> {
@@ -232,6 +266,29 @@ impl<T: Real> Noise<T> for LabelNoise<T> {
     fn variances_along(&self, x: &[T], v: &[T], scale: f64, out: &mut [T], span: Span) -> Result<()> {
         self.examples.variances_along(x, v, scale, out, span)?;
         self.add_squares(Some(v), x, scale, out, span)
+    }
+    fn is_skewed(&self) -> bool {
+        true
+    }
+    fn shared_squares(&self, x: &[T], batch: f64, scale: T, f: &mut [T], span: Span) -> Result<()> {
+        let (n, m) = (self.examples.n_wiener(), self.n_wiener());
+        let f = &mut f[..self.dim() * m * span.width];
+        self.factor(x, T::from_f64(1.0), f, span)?;
+        batches::share_squares(f, n, m, scale.to_f64() * self.examples.of_squares(batch), span.width);
+        Ok(())
+    }
+    fn squares_factor(&self, x: &[T], batch: f64, scale: T, f: &mut [T], span: Span) -> Result<()> {
+        // The squares of labels, and products of two labels of one example, move no gradient: E over draws of what they
+        // are in the squares is 2 (Σ_k a_ik a_jk)² + excess Σ_k (a_ik a_jk)², with a_k the columns of an example's labels.
+        let each = self.examples.count() / batch;
+        let groups = Groups {
+            first: self.examples.n_wiener(),
+            size: self.outputs,
+            of_sums: 2.0 * each,
+            of_columns: self.excess * each,
+        };
+        let squares = Squares { groups: Some(groups), ..batches::left(self.examples.count(), batch, true) };
+        squares::factor(self, x, squares, scale, f, span)
     }
     fn needs_calling_thread(&self) -> bool {
         self.examples.needs_calling_thread()

@@ -3,10 +3,13 @@
 mod affine_diagonal;
 mod gaussian;
 mod gaussian_inputs;
+mod gaussian_inputs_squares;
 mod gradient_noise;
 mod kind;
 mod loss_scaled;
 mod minibatch;
+mod minibatch_squares;
+mod semidefinite;
 mod squares;
 mod stable;
 #[cfg(test)]
@@ -14,7 +17,7 @@ mod tests;
 mod variances;
 
 pub use affine_diagonal::{AffineDiagonal, Deviation};
-pub use gaussian::{Factor, Gaussian, Zero};
+pub use gaussian::{Factor, Gaussian, StudentT, Zero};
 pub use gaussian_inputs::GaussianInputs;
 pub use gradient_noise::GradientNoise;
 pub use kind::NoiseKind;
@@ -26,6 +29,7 @@ use crate::block::Span;
 use crate::elementwise::{at, put};
 use crate::error::{Error, Result};
 use crate::lanes::{Kernel, Number, Real, Simd, Vector, dispatch};
+use squares::Squares;
 
 /// A noise model `Σ(x) = S(x) S(x)ᵀ` on blocks of paths: component `i` of lane `p` is `x[i * width + p]`.
 ///
@@ -98,14 +102,26 @@ pub trait Noise<T: Real>: Send + Sync {
         }
         variances::variances_along(self, x, v, scale, out, span)
     }
-    /// `out = scale · Q(x) db` with `Q Qᵀ = 2 Σ ∘ Σ`, entry by entry: the covariance of the squares of Gaussian noise. `db`
-    /// and `out` have `d` rows.
-    fn squares(&self, x: &[T], scale: T, db: &[T], out: &mut [T], span: Span) -> Result<()> {
-        squares::apply(self, x, scale, db, out, span)
+    /// The fourth cumulant of the independent variables of variance 1 that a constant factor multiplies: 0 of normal ones.
+    fn excess(&self) -> f64 {
+        0.0
     }
-    /// `scale · Q(x)` of [`Noise::squares`]: `d·d` rows.
-    fn squares_factor(&self, x: &[T], scale: T, f: &mut [T], span: Span) -> Result<()> {
-        squares::factor(self, x, scale, f, span)
+    /// Whether third moments are not zero, and [`Noise::shared_squares`] is there.
+    fn is_skewed(&self) -> bool {
+        false
+    }
+    /// `scale · A(x)`, `d·m` rows: with `z` the noise of a batch of `batch` examples times its root, `z` being `S W`, the
+    /// squares `z_i²` less their mean are `A W + Q B`. So `E z_i² z_j = (A Sᵀ)_ij`. See `squares.rs`.
+    fn shared_squares(&self, _x: &[T], _batch: f64, _scale: T, _f: &mut [T], _span: Span) -> Result<()> {
+        Err(Error::missing("the third moments of the noise"))
+    }
+    /// `scale · Q(x)`, `d·d` rows, with `A Aᵀ + Q Qᵀ` the covariance of the squares.
+    fn squares_factor(&self, x: &[T], _batch: f64, scale: T, f: &mut [T], span: Span) -> Result<()> {
+        squares::factor(self, x, Squares::GAUSSIAN, scale, f, span)
+    }
+    /// `out = scale · Q(x) db`; `db` and `out` have `d` rows.
+    fn squares(&self, x: &[T], batch: f64, scale: T, db: &[T], out: &mut [T], span: Span) -> Result<()> {
+        squares::apply(self, x, batch, scale, db, out, span)
     }
     /// Whether it calls Python, and so must run on the calling thread.
     fn needs_calling_thread(&self) -> bool {

@@ -87,7 +87,7 @@ fn equations<T: Element>() -> Result<Vec<Arc<dyn Sde<T>>>> {
             Arc::new(Stable::new(1.5, vec![1e-3; 2], true)),
         ];
         if quadratic.is_some() {
-            noises.push(Arc::new(GaussianInputs::new(loss.clone(), matrix.clone(), 0.5)?));
+            noises.push(Arc::new(GaussianInputs::new(loss.clone(), matrix.clone(), vec![0.0; 2], 0.5)?));
         }
         for noise in noises {
             let jumps = noise.stable().is_some(); // of which only plain SGD has an equation
@@ -119,7 +119,12 @@ fn equations<T: Element>() -> Result<Vec<Arc<dyn Sde<T>>>> {
         let mut noises: Vec<Arc<dyn Noise<T>>> =
             vec![Arc::new(Minibatch::new(data.clone())), Arc::new(Minibatch::without_replacement(data.clone(), 2)?)];
         if data.outputs().is_some() {
-            noises.push(Arc::new(LabelNoise::new(data, 0.3)?));
+            let labels = Arc::new(LabelNoise::new(data, 0.3, -2.0)?);
+            let order_two = adaptive_models()?.into_iter().find(|model| model.order == Order::Two);
+            if let Some(model) = order_two {
+                list.push(Arc::new(Adaptive::new(model, loss.clone(), labels.clone())?));
+            }
+            noises.push(labels);
         }
         for noise in noises {
             list.push(Arc::new(GradientSde::new(loss.clone(), noise, -0.1, None, None)));

@@ -11,4 +11,5 @@ mod networks;
 mod platen;
 mod rng;
 mod schemes;
+mod squares;
 mod tanh;

@@ -114,7 +114,12 @@ impl<T: Real> Adaptive<T> {
             Regime::BatchEquivalent => model.lr,
         };
         let (variances, squares) = (unit * unit / model.batch_size, model.order != Order::One);
-        let scales = Scales { noise: step / model.batch_size.sqrt(), variances, squares: model.tau.sqrt() * variances };
+        let scales = Scales {
+            noise: step / model.batch_size.sqrt(),
+            variances,
+            squares: model.tau.sqrt() * variances,
+            batch: model.batch_size,
+        };
         let noise = DrivingNoise::new(noise, scales, squares)?;
         let kind = kind(&model, noise.model.as_ref());
         let constant = match (kind, model.rule) {
@@ -203,6 +208,9 @@ fn check_order<T: Real>(model: &AdaptiveModel, noise: &dyn Noise<T>) -> Result<(
     };
     if let Some(reason) = refused {
         return Err(Error::invalid("order", reason));
+    }
+    if noise.excess().is_infinite() {
+        return Err(Error::invalid("order", "only order 1 is known for noise without fourth moments"));
     }
     let varies = noise.constant().is_none() && noise.kind() != NoiseKind::None;
     if varies && model.order == Order::Corrected {

@@ -2,11 +2,11 @@
 
 use super::preconditioner::Quantity;
 use crate::block::Span;
-use crate::elementwise::{multiply, scale_rows};
+use crate::elementwise::{add_product, add_scaled, multiply, scale_rows};
 use crate::error::Result;
 use crate::lanes::Real;
 use crate::linalg::LinearMap;
-use crate::noise::{Factor, Noise, NoiseKind, spread_diagonal};
+use crate::noise::{Factor, Noise, NoiseKind, apply_factor, spread_diagonal};
 use crate::workspace::with_workspace;
 use std::sync::Arc;
 
@@ -70,8 +70,10 @@ pub(super) struct Scales {
     pub noise: f64,
     /// Its variances.
     pub variances: f64,
-    /// The factor of its squares.
+    /// The factors of its squares.
     pub squares: f64,
+    /// Examples in a batch.
+    pub batch: f64,
 }
 
 /// `R(x)`, `s(x)` and `Q(x)`, scaled.
@@ -81,6 +83,8 @@ pub(super) struct DrivingNoise<T: Real> {
     shape: Shape<T>,
     /// Of the squares; None where the equation has no noise of theirs.
     squares: Option<Shape<T>>,
+    /// What the cubes of constant noise that is not Gaussian have beyond: `Σ_k R_ik (C_jk)` is `E z_i z_j³ - 3 Σ_ij s_j`.
+    cubes: Option<Shape<T>>,
     /// The variances where they are constant.
     variances: Option<Vec<f64>>,
 }
@@ -94,13 +98,16 @@ impl<T: Real> DrivingNoise<T> {
             None => None,
         };
         let squares = if squares {
-            let constant = constant.map(Factor::of_squares).transpose()?;
+            let constant = constant.map(|factor| factor.of_squares(model.excess())).transpose()?;
             Some(Shape::new(constant.map(|factor| factor.scaled(scales.squares)), kind))
         } else {
             None
         };
-        let shape = Shape::new(constant.map(|factor| factor.scaled(scales.noise)), kind);
-        Ok(Self { model, scales, shape, squares, variances })
+        let constant = constant.map(|factor| factor.scaled(scales.noise));
+        let cubes = constant.as_ref().filter(|_| model.excess() != 0.0).map(Factor::cubes);
+        let cubes = cubes.map(|cubes| Shape::new(Some(cubes.scaled(model.excess())), kind));
+        let shape = Shape::new(constant, kind);
+        Ok(Self { model, scales, shape, squares, cubes, variances })
     }
 
     /// Whether it does not depend on the state.
@@ -157,12 +164,52 @@ impl<T: Real> DrivingNoise<T> {
         with_workspace(rows * span.width, |work| self.model.apply(x, scale, dw, out, work, span))
     }
 
-    /// `out = Q(x) db`, `d` rows.
-    pub fn apply_squares(&self, x: &[T], db: &[T], out: &mut [T], span: Span) -> Result<()> {
+    /// `out = A(x) dw + Q(x) db`, `d` rows; `A` is there for skewed noise alone.
+    pub fn apply_squares(&self, x: &[T], dw: &[T], db: &[T], out: &mut [T], span: Span) -> Result<()> {
         match &self.squares {
-            Some(squares) if squares.apply(db, out, span)? => Ok(()),
-            _ => self.model.squares(x, T::from_f64(self.scales.squares), db, out, span),
+            Some(squares) if squares.apply(db, out, span)? => return Ok(()),
+            _ => self.model.squares(x, self.scales.batch, T::from_f64(self.scales.squares), db, out, span)?,
         }
+        if !self.model.is_skewed() {
+            return Ok(());
+        }
+        let (d, width) = (self.model.dim(), span.width);
+        with_workspace(d * (self.model.n_wiener() + 1) * width, |work| {
+            let (shared, f) = work.split_at_mut(d * width);
+            self.shared_squares(x, f, span)?;
+            apply_factor(f, dw, shared, width);
+            add_scaled(out, shared, 1.0);
+            Ok(())
+        })
+    }
+
+    /// `out = C dw`, `d` rows; false where there is none.
+    pub fn apply_cubes(&self, dw: &[T], out: &mut [T], span: Span) -> Result<bool> {
+        self.cubes.as_ref().map_or(Ok(false), |cubes| cubes.apply(dw, out, span))
+    }
+
+    /// `A(x)`, `d·m` rows, of skewed noise.
+    pub fn shared_squares(&self, x: &[T], f: &mut [T], span: Span) -> Result<()> {
+        self.model.shared_squares(x, self.scales.batch, T::from_f64(self.scales.squares), f, span)
+    }
+
+    /// The third moments of each component, times what multiplies the time in both factors: the diagonal of `A Rᵀ`.
+    pub fn thirds(&self, x: &[T], out: &mut [T], span: Span) -> Result<()> {
+        let (len, columns) =
+            (self.model.dim() * self.model.n_wiener() * span.width, self.model.n_wiener() * span.width);
+        with_workspace(2 * len, |work| {
+            let (noise, squares) = work.split_at_mut(len);
+            self.factor(x, noise, span)?;
+            self.shared_squares(x, squares, span)?;
+            out.fill(T::default());
+            let rows = noise.chunks_exact(columns).zip(squares.chunks_exact(columns));
+            for (out, (noise, squares)) in out.chunks_exact_mut(span.width).zip(rows) {
+                for (a, b) in noise.chunks_exact(span.width).zip(squares.chunks_exact(span.width)) {
+                    add_product(out, a, b);
+                }
+            }
+            Ok(())
+        })
     }
 
     /// `R(x)`, `d·m` rows.
@@ -183,7 +230,7 @@ impl<T: Real> DrivingNoise<T> {
     pub fn squares_factor(&self, x: &[T], f: &mut [T], span: Span) -> Result<()> {
         match &self.squares {
             Some(squares) if squares.write(self.model.dim(), f, span.width) => Ok(()),
-            _ => self.model.squares_factor(x, T::from_f64(self.scales.squares), f, span),
+            _ => self.model.squares_factor(x, self.scales.batch, T::from_f64(self.scales.squares), f, span),
         }
     }
 }
@@ -197,10 +244,15 @@ pub(super) fn each_column<T: Real>(
     mut use_column: impl FnMut(usize, &[T]) -> Result<()>,
 ) -> Result<()> {
     for j in 0..columns {
-        for (i, row) in rows.chunks_exact_mut(width).enumerate() {
-            row.copy_from_slice(&f[(i * columns + j) * width..][..width]);
-        }
+        copy_column(f, (j, columns), rows, width);
         use_column(j, rows)?;
     }
     Ok(())
+}
+
+/// Copies column `j` of a factor of so many columns.
+pub(super) fn copy_column<T: Real>(f: &[T], (j, columns): (usize, usize), rows: &mut [T], width: usize) {
+    for (i, row) in rows.chunks_exact_mut(width).enumerate() {
+        row.copy_from_slice(&f[(i * columns + j) * width..][..width]);
+    }
 }

@@ -12,8 +12,8 @@
 //!                                      κ = -½ c_2 r           (fresh, Adam)
 //! ```
 //!
-//! where `r` is the target of `v` minus `v`. In the batch-equivalent regime RMSprop's noise `-Γ D z` is of order 0 and is
-//! corrected as the gradient is: `-½ Γ D H (Γ D z) + k z`. A schedule gives `a_0 = (Γ D) Σ (Γ D)` the term `-½ ∂_t a_0`, which is
+//! where `r` is the target of `v` minus `v`. Third moments `μ_3` of the noise add `-c_2 Γ D' μ_3` to `b_1` of `θ` of fresh RMSprop. In the batch-equivalent regime RMSprop's noise `-Γ D z` is of order 0 and is
+//! corrected as the gradient is: `-½ Γ D H (Γ D z) + k z`, with `-c_2 Γ D' C dW` where fourth moments are not a Gaussian's and v is fresh. A schedule gives `a_0 = (Γ D) Σ (Γ D)` the term `-½ ∂_t a_0`, which is
 //! what `½ Γ' D z` in `k z` makes.
 
 use super::constants::Now;
@@ -45,6 +45,8 @@ pub(super) struct Slopes<'a, T> {
     pub jw: Option<&'a [T]>,
     /// `Σ_jk (Γ D Σ Γ D)_jk ∂_i∂_j∂_k f`, for RMSprop in the batch-equivalent regime.
     pub third: Option<&'a [T]>,
+    /// `τ μ_3`, for fresh RMSprop with skewed noise.
+    pub skew: Option<&'a [T]>,
 }
 
 /// What the noise is made of.
@@ -52,10 +54,12 @@ pub(super) struct Slopes<'a, T> {
 pub(super) struct Kick<'a, T> {
     /// `R dW`; times `sqrt(τ)` in the ballistic regime.
     pub z: &'a [T],
-    /// `sqrt(τ) Q dB`.
+    /// `sqrt(τ) (A dW + Q dB)`.
     pub q: &'a [T],
     /// `H Γ D z`, for RMSprop in the batch-equivalent regime.
     pub hz: Option<&'a [T]>,
+    /// `C dW`, for fresh RMSprop in the batch-equivalent regime where noise is not Gaussian.
+    pub cubes: Option<&'a [T]>,
 }
 
 /// Drift and noise of all coordinates, in the unit of the algorithm.
@@ -98,9 +102,11 @@ impl<T: Real> Second<'_, T> {
             slopes.map(|slopes| slopes.hw),
             slopes.and_then(|slopes| slopes.jw),
             slopes.and_then(|slopes| slopes.third),
+            slopes.and_then(|slopes| slopes.skew),
             self.kick.map(|kick| kick.z),
             self.kick.map(|kick| kick.q),
             self.kick.and_then(|kick| kick.hz),
+            self.kick.and_then(|kick| kick.cubes),
         ];
         assert!(len >= parts * d * width && rows.iter().flatten().all(|rows| rows.len() >= d * width));
         assert!(self.relative.is_none_or(|u| u.len() >= d));
@@ -119,10 +125,11 @@ struct Run<'a, T> {
 /// One coordinate's `θ`, `m` (0 for RMSprop) and `v`, or their increments.
 type Triple<V> = [V; 3];
 
-/// A coordinate at a point: `Γ D`, `k` and `r` of the head of this file.
+/// A coordinate at a point: `Γ D`, `Γ D'`, `k` and `r` of the head of this file.
 #[derive(Clone, Copy)]
 struct Point<V> {
     gd: V,
+    gd_slope: V,
     k: V,
     r: V,
     g: V,
@@ -164,12 +171,14 @@ impl<T: Real> Run<'_, T> {
                     let mut sum: Triple<T::V<S>> = [zero; 3];
                     if let Some((slopes, h)) = of.drift {
                         let q = if ADAM { state[1] } else { g };
-                        let rows = [Some(slopes.hw), slopes.jw, slopes.third].map(|rows| rows.map_or(zero, load));
+                        let rows =
+                            [Some(slopes.hw), slopes.jw, slopes.third, slopes.skew].map(|rows| rows.map_or(zero, load));
                         let h = <T::V<S>>::constant(h);
                         sum = drift::<_, ADAM>(&c, &point, q, rows).map(|b| h * b);
                     }
                     if let Some(kick) = of.kick {
-                        let rows = [Some(kick.z), Some(kick.q), kick.hz].map(|rows| rows.map_or(zero, load));
+                        let rows =
+                            [Some(kick.z), Some(kick.q), kick.hz, kick.cubes].map(|rows| rows.map_or(zero, load));
                         let noise = noise::<_, ADAM>(&c, &point, rows);
                         sum = [sum[0] + noise[0], sum[1] + noise[1], sum[2] + noise[2]];
                     }
@@ -200,14 +209,20 @@ fn point<V: Vector, const ADAM: bool>(c: &Constants, u: f64, (d, d_slope): (V, V
     };
     // ∂_t D = -ε' D²
     let in_time = V::constant(u * c.now.gamma_slope).mul_add(d, -(gamma * V::constant(c.now.eps_slope) * d * d));
-    let k = (gamma * d_slope).mul_add(coupling, V::constant(0.5) * in_time);
-    Point { gd: gamma * d, k, r, g }
+    let gd_slope = gamma * d_slope;
+    let k = gd_slope.mul_add(coupling, V::constant(0.5) * in_time);
+    Point { gd: gamma * d, gd_slope, k, r, g }
 }
 
 /// `b_0 + τ b_1`.
 #[inline(always)]
-fn drift<V: Vector, const ADAM: bool>(c: &Constants, point: &Point<V>, q: V, [hw, jw, third]: [V; 3]) -> Triple<V> {
-    let Point { gd, k, r, g } = *point;
+fn drift<V: Vector, const ADAM: bool>(
+    c: &Constants,
+    point: &Point<V>,
+    q: V,
+    [hw, jw, third, skew]: [V; 4],
+) -> Triple<V> {
+    let Point { gd, gd_slope, k, r, g } = *point;
     let (tau, half) = (V::constant(c.tau), V::constant(0.5));
     let (c1, c2) = (V::constant(c.first.unwrap_or(0.0)), V::constant(c.second));
     let b1_theta = if ADAM {
@@ -215,7 +230,7 @@ fn drift<V: Vector, const ADAM: bool>(c: &Constants, point: &Point<V>, q: V, [hw
     } else {
         q.mul_add(k, gd * (V::constant(0.25) * third - half * hw))
     };
-    let theta = tau.mul_add(b1_theta, -(gd * q));
+    let theta = (-(c2 * gd_slope)).mul_add(skew, tau.mul_add(b1_theta, -(gd * q)));
     let m = if ADAM { c1 * (half * tau).mul_add(c1.mul_add(g - q, hw), g - q) } else { V::constant(0.0) };
     let b1_v = if c.ballistic {
         half * (V::constant(2.0) * g).mul_add(hw, c2.mul_add(r, jw))
@@ -225,10 +240,10 @@ fn drift<V: Vector, const ADAM: bool>(c: &Constants, point: &Point<V>, q: V, [hw
     [theta, m, c2 * tau.mul_add(b1_v, r)]
 }
 
-/// The noise, from `z`, `q` and `H Γ D z`.
+/// The noise, from `z`, `q`, `H Γ D z` and `C dW`.
 #[inline(always)]
-fn noise<V: Vector, const ADAM: bool>(c: &Constants, point: &Point<V>, [z, q, hz]: [V; 3]) -> Triple<V> {
-    let Point { gd, k, g, .. } = *point;
+fn noise<V: Vector, const ADAM: bool>(c: &Constants, point: &Point<V>, [z, q, hz, cubes]: [V; 4]) -> Triple<V> {
+    let Point { gd, gd_slope, k, g, .. } = *point;
     let (tau, half, zero) = (V::constant(c.tau), V::constant(0.5), V::constant(0.0));
     let c2 = V::constant(c.second);
     let c1 = c.first.unwrap_or(0.0);
@@ -240,6 +255,7 @@ fn noise<V: Vector, const ADAM: bool>(c: &Constants, point: &Point<V>, [z, q, hz
     if ADAM {
         [V::constant(-0.5 * c.tau * c1) * gd * z, V::constant(c1 * (1.0 + 0.5 * c1 * c.tau)) * z, v]
     } else {
-        [tau.mul_add(k.mul_add(z, -(half * gd * hz)), -(gd * z)), zero, v]
+        let corrected = (-(c2 * gd_slope)).mul_add(cubes, k.mul_add(z, -(half * gd * hz)));
+        [tau.mul_add(corrected, -(gd * z)), zero, v]
     }
 }

@@ -1,6 +1,6 @@
 //! What the equations of order 2 need at a point, gathered before their kernel runs.
 
-use super::noise::each_column;
+use super::noise::{copy_column, each_column};
 use super::preconditioner::Precondition;
 use super::second::{Constants, Kick, Second, Slopes};
 use super::{Adaptive, Ordering, Regime};
@@ -70,6 +70,12 @@ impl<T: Real> Adaptive<T> {
         })
     }
 
+    /// `C dw`, where the equation has it.
+    fn cubes<'a>(&self, c: &Constants, dw: &[T], out: &'a mut [T], span: Span) -> Result<Option<&'a [T]>> {
+        let asked = self.corrects_noise() && c.fresh && self.noise.apply_cubes(dw, out, span)?;
+        Ok(asked.then_some(&*out))
+    }
+
     /// Drift, where it is multiplied by something, and noise, where there are increments.
     pub(super) fn second(
         &self,
@@ -83,14 +89,14 @@ impl<T: Real> Adaptive<T> {
         let constants = self.second_constants(t);
         let (corrects_noise, varies) = (self.corrects_noise(), !self.noise.is_constant());
         let dw = dw.filter(|_| self.kind != NoiseKind::None);
-        with_workspace(9 * len, |mut rest| {
+        with_workspace(11 * len, |mut rest| {
             let x: &[T] = match &target {
                 Target::Write(x, _) => x,
                 Target::Advance(x) => x,
             };
             let theta = &x[..len];
             let [g, s, w, hw] = [len; 4].map(|len| take(&mut rest, len));
-            let [jw, third, z, q, hz] = [len; 5].map(|len| take(&mut rest, len));
+            let [jw, third, skew, z, q, hz, cubes] = [len; 7].map(|len| take(&mut rest, len));
             self.loss.grad(theta, g, span)?;
             let variances = self.noise.variances(theta, s, span)?;
             let slopes = match drift {
@@ -106,7 +112,12 @@ impl<T: Real> Adaptive<T> {
                     if bends {
                         self.third(&constants, x, third, span)?;
                     }
-                    Some((Slopes { hw, jw: varies.then_some(&*jw), third: bends.then_some(&*third) }, times))
+                    let skewed = self.noise.model.is_skewed() && constants.fresh && constants.first.is_none();
+                    if skewed {
+                        self.noise.thirds(theta, skew, span)?;
+                    }
+                    let (jw, third) = (varies.then_some(&*jw), bends.then_some(&*third));
+                    Some((Slopes { hw, jw, third, skew: skewed.then_some(&*skew) }, times))
                 }
             };
             let kick = match dw {
@@ -114,12 +125,13 @@ impl<T: Real> Adaptive<T> {
                 Some(dw) => {
                     let (dw, db) = dw.split_at(dw.len() - len);
                     self.noise.apply(theta, dw, z, span)?;
-                    self.noise.apply_squares(theta, db, q, span)?;
+                    self.noise.apply_squares(theta, dw, db, q, span)?;
                     if corrects_noise {
                         self.precondition(&constants, x, z, w, span);
                         self.loss.hess_vec(theta, w, hz, span)?;
                     }
-                    Some(Kick { z, q, hz: corrects_noise.then_some(&*hz) })
+                    let cubes = self.cubes(&constants, dw, cubes, span)?;
+                    Some(Kick { z, q, hz: corrects_noise.then_some(&*hz), cubes })
                 }
             };
             let (relative, floor, width) = (self.clock.relative(), &*self.floor, span.width);
@@ -138,11 +150,12 @@ impl<T: Real> Adaptive<T> {
         let (len, state) = (d * width, x.len());
         let constants = self.second_constants(t);
         let columns = m + d;
-        with_workspace(d * m.max(d) * width + 6 * len + state, |mut rest| {
-            let [factor, out] = [d * m.max(d) * width, state].map(|len| take(&mut rest, len));
-            let [g, s, column, zero, y, hz] = [len; 6].map(|len| take(&mut rest, len));
+        let (of_noise, of_squares) = (d * m * width, d * m.max(d) * width);
+        with_workspace(of_noise + of_squares + 7 * len + m * width + state, |mut rest| {
+            let [factor, squares, out] = [of_noise, of_squares, state].map(|len| take(&mut rest, len));
+            let dw = take(&mut rest, m * width);
+            let [g, s, column, q, y, hz, cubes] = [len; 7].map(|len| take(&mut rest, len));
             let theta = &x[..len];
-            zero.fill(T::default());
             self.loss.grad(theta, g, span)?;
             let variances = self.noise.variances(theta, s, span)?;
             let mut write = |j: usize, kick: Kick<'_, T>| {
@@ -153,18 +166,31 @@ impl<T: Real> Adaptive<T> {
                     f[(i * columns + j) * width..][..width].copy_from_slice(row);
                 }
             };
-            self.noise.factor(theta, &mut factor[..d * m * width], span)?;
+            self.noise.factor(theta, factor, span)?;
+            q.fill(T::default());
+            let skewed = self.noise.model.is_skewed();
+            if skewed {
+                self.noise.shared_squares(theta, &mut squares[..of_noise], span)?;
+            }
             each_column(factor, m, column, width, |j, z| {
+                if skewed {
+                    copy_column(squares, (j, m), q, width);
+                }
                 if self.corrects_noise() {
                     self.precondition(&constants, x, z, y, span);
                     self.loss.hess_vec(theta, y, hz, span)?;
                 }
-                write(j, Kick { z, q: zero, hz: self.corrects_noise().then_some(&*hz) });
+                dw.fill(T::default());
+                dw[j * width..(j + 1) * width].fill(T::from_f64(1.0));
+                let cubes = self.cubes(&constants, dw, cubes, span)?;
+                write(j, Kick { z, q, hz: self.corrects_noise().then_some(&*hz), cubes });
                 Ok(())
             })?;
-            self.noise.squares_factor(theta, &mut factor[..d * d * width], span)?;
-            each_column(factor, d, column, width, |j, q| {
-                write(m + j, Kick { z: zero, q, hz: None });
+            let zero = y;
+            zero.fill(T::default());
+            self.noise.squares_factor(theta, &mut squares[..d * d * width], span)?;
+            each_column(squares, d, column, width, |j, q| {
+                write(m + j, Kick { z: zero, q, hz: None, cubes: None });
                 Ok(())
             })
         })

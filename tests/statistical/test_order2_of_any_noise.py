@@ -1,0 +1,234 @@
+"""Order 2 of RMSprop and Adam where noise is not Gaussian: third and fourth moments of one step, by all outcomes.
+
+The one-step criterion of ``one_step``, with the outcomes of a step enumerated (batches, signs) or by quadrature (normal
+labels and inputs, Student's law). Nothing is random.
+"""
+
+import itertools
+
+import closed_moments as closed
+import numpy as np
+import optsde
+import pytest
+import reference_optimizers as reference
+from adaptive_problem import C1, C2, EPS, NAMES, ORDERINGS, C, adam_gain, corrected, optimizer, small
+from one_step import assert_bounded, chain_moments, defects, normal_nodes
+from optimizer_tools import coefficients, noise_covariance
+
+THETA, M, V = np.array([0.6, -0.3]), np.array([0.3, 0.6]), np.array([0.5, 0.35])
+X = np.array([[1.0, 0.3], [-0.6, 1.2], [0.2, -0.9], [1.4, 0.5]])
+Y = np.array([0.8, -0.2, 0.5, 2.0])
+COV = np.array([[0.5, 0.2], [0.2, 0.3]])
+CENTER = np.array([-0.2, 0.1])
+LABEL_STD = 0.6
+HAND = optsde.losses.LinearRegression(X, Y)
+
+
+def batches(batch, replace):
+    """Index tuples (n, B) and weights: all batches."""
+    tuples = itertools.product(range(4), repeat=batch) if replace else itertools.combinations(range(4), batch)
+    indices = np.array(list(tuples))
+    return indices, np.full(len(indices), 1 / len(indices))
+
+
+def of_examples(theta, indices, shifts=0.0):
+    """Mean gradients of batches of the regression, (n, d); ``shifts`` (n, B) are added to the targets."""
+    residuals = np.einsum("nba,na->nb", X[indices], theta) - Y[indices] - shifts
+    return np.einsum("nb,nba->na", residuals, X[indices]) / indices.shape[1]
+
+
+def minibatch(batch, replace):
+    indices, weights = batches(batch, replace)
+    law = optsde.noise.Minibatch(replace=replace)
+    return optsde.Problem(HAND, law, batch_size=batch), lambda theta, scale: of_examples(theta, indices), weights
+
+
+def labels(batch, signs):
+    points, weights = (np.array([[-1.0], [1.0]]), np.full(2, 0.5)) if signs else normal_nodes(1, order=8)
+    indices, chances = batches(batch, True)
+    shifts = np.array([np.concatenate(p) for p in itertools.product(points, repeat=batch)])
+    shares = np.array([np.prod(w) for w in itertools.product(weights, repeat=batch)])
+    rows, columns = np.divmod(np.arange(len(indices) * len(shifts)), len(shifts))
+
+    def gradient(theta, scale):
+        return of_examples(theta, indices[rows], LABEL_STD * shifts[columns])
+
+    problem = optsde.Problem(HAND, optsde.noise.LabelNoise(LABEL_STD, signs=signs), batch_size=batch)
+    return problem, gradient, chances[rows] * shares[columns]
+
+
+def gaussian_inputs(batch):
+    # For one example 12 nodes a variable: fresh v is no polynomial.
+    points, weights = normal_nodes(3, order=12 if batch == 1 else 5)
+    points[:, :2] = points[:, :2] @ np.linalg.cholesky(COV).T
+
+    def one(theta, points):
+        residual = np.einsum("na,na->n", points[:, :2], theta - CENTER) - LABEL_STD * points[:, 2]
+        return residual[:, None] * points[:, :2]
+
+    picks = np.array(list(itertools.product(range(len(points)), repeat=batch)))
+    problem = optsde.Problem(
+        optsde.losses.Quadratic(COV, center=CENTER), optsde.noise.GaussianInputs(COV, LABEL_STD), batch_size=batch
+    )
+    return (
+        problem,
+        lambda theta, scale: sum(one(theta, points[pick]) for pick in picks.T) / batch,
+        weights[picks].prod(axis=1),
+    )
+
+
+STUDENT = np.array([[0.30, 0.08], [0.08, 0.20]])
+
+
+def student(cov, df=10.0):
+    """Student's law: t = sqrt(df) tan φ, where φ has the density cos^(df - 1)."""
+    nodes, weights = np.polynomial.legendre.leggauss(100)
+    angles = 0.5 * np.pi * nodes
+    weights = weights * np.cos(angles) ** (df - 1)
+    weights = weights / weights.sum()
+    units = np.sqrt(df - 2) * np.tan(angles)
+    points = np.array(list(itertools.product(units, repeat=2)))
+    root = np.linalg.cholesky(np.diag(cov) if np.ndim(cov) == 1 else cov)
+
+    def gradient(theta, scale):
+        return (theta - CENTER) @ COV + scale * points @ root.T
+
+    def problem(variance):
+        loss = optsde.losses.Quadratic(COV, center=CENTER)
+        return optsde.Problem(loss, optsde.noise.StudentT(df, variance * np.asarray(cov)))
+
+    return problem, gradient, np.outer(weights, weights).ravel()
+
+
+LAWS = {
+    "batches of one": lambda: minibatch(1, True),
+    "batches of two": lambda: minibatch(2, True),
+    "two without replacement": lambda: minibatch(2, False),
+    "three without replacement": lambda: minibatch(3, False),
+    "normal labels": lambda: labels(1, False),
+    "signs": lambda: labels(1, True),
+    "two signs": lambda: labels(2, True),
+    "gaussian inputs": lambda: gaussian_inputs(1),
+    "two gaussian inputs": lambda: gaussian_inputs(2),
+    "student": lambda: student(STUDENT),
+    "student, diagonal": lambda: student([0.3, 0.2]),
+}
+
+
+def given(law, regime="ballistic", tau=1.0):
+    """The problem at a rate, the gradient (theta) -> (n, d) of its outcomes in the formulas' units, their weights."""
+    problem, gradient, weights = LAWS[law]()
+    unit = small(regime, tau)[1]
+    return problem(1 / unit**2) if callable(problem) else problem, lambda theta: gradient(theta, 1.0), weights
+
+
+def moments(gradient, weights, theta):
+    g = gradient(np.broadcast_to(theta, (len(weights), 2)))
+    mean = weights @ g
+    z = g - mean
+    return mean, np.einsum("n,ni,nj->ij", weights, z, z)
+
+
+def leading(name, regime, ordering, tau, law):
+    """b0 and a0 in the formulas' units."""
+    _, gradient, weights = given(law)
+    gain, batch = adam_gain(tau, reference.OFFSETS[ordering]), regime == "batch_equivalent"
+    second = closed.corrections(C2, tau, reference.OFFSETS[ordering][1])
+
+    def b0(x, t):
+        g, cov = moments(gradient, weights, x[:2])
+        v = x[-2:]
+        r = np.diag(cov) - v + (0.0 if batch else g**2)
+        if name == "RMSprop":
+            return np.concatenate([-g / (np.sqrt(v) + EPS), C * r])
+        d = 1 / (np.sqrt(v) + EPS * np.sqrt(second(t)[0]))
+        return np.concatenate([-gain(t)[0] * d * x[2:4], C1 * (g - x[2:4]), C2 * r])
+
+    def a0(x, t):
+        out = np.zeros((len(x), len(x)))
+        if not batch:
+            return out
+        _, cov = moments(gradient, weights, x[:2])
+        if name == "RMSprop":
+            d = 1 / (np.sqrt(x[-2:]) + EPS)
+            out[:2, :2] = d[:, None] * cov * d
+        else:
+            out[2:4, 2:4] = C1**2 * cov
+        return out
+
+    return b0, a0
+
+
+def step(name, regime, ordering, tau, law):
+    """Defects by tau³, with the equation's covariance and with that of Gaussian noise."""
+    x = np.concatenate([{"theta": THETA, "m": M, "v": V}[key] for key in NAMES[name]])
+    t, (lr, unit) = 1.0, small(regime, tau)
+    problem, _, weights = given(law, regime, tau)
+    outcomes = LAWS[law]()[1]
+    state = dict(zip(NAMES[name], x.reshape(-1, 2), strict=True))
+    state["v"] = state["v"] / unit**2
+    drift, factor = coefficients(corrected(optimizer(name, regime, ordering, tau), problem, regime), state, t)
+    scale = np.ones(len(x))
+    scale[-2:] = unit**2
+    drift, a = drift * scale, noise_covariance(factor) * np.outer(scale, scale)
+    if name == "RMSprop":
+        update = reference.rmsprop(lr, 1 - C * tau, EPS / unit, ordering=ordering)
+    else:
+        update = reference.adam(lr, (1 - C1 * tau, 1 - C2 * tau), EPS / unit, ordering=ordering)
+
+    def gradient(theta, points):
+        # the noise of the library's gradient is 1/unit times that of the formulas'
+        return outcomes(theta, 1 / unit)
+
+    mean, moment = chain_moments(
+        update, NAMES[name], x / scale, round(t / tau), gradient, np.zeros((len(weights), 0)), weights
+    )
+    b0, a0 = leading(name, regime, ordering, tau, law)
+    chain = mean * scale, moment * np.outer(scale, scale)
+    g, cov = moments(lambda theta: outcomes(theta, 1.0), weights, x[:2])
+    normal = a.copy()
+    c2 = C if name == "RMSprop" else C2
+    normal[-2:, -2:] = tau * c2**2 * 2 * cov**2
+    if regime == "ballistic":
+        normal[-2:, -2:] += tau * c2**2 * 4 * np.outer(g, g) * cov
+    return (
+        defects(chain, drift, a, b0, a0, x, t, tau),
+        defects(chain, drift, normal, b0, a0, x, t, tau),
+    )
+
+
+# Largest allowed defects by tau³ of mean and second moment.
+BOUNDS = {
+    ("RMSprop", "lagged"): (1e-5, 1e-5),
+    ("RMSprop", "fresh"): (40.0, 40.0),
+    ("Adam", "lagged"): (1e-5, 8.0),
+    ("Adam", "fresh"): (8.0, 8.0),
+}
+
+
+@pytest.mark.parametrize("law", LAWS)
+@pytest.mark.parametrize(("name", "ordering"), BOUNDS)
+def test_one_step_of_the_ballistic_equation(name, ordering, law):
+    found = [step(name, "ballistic", ordering, 2.0**-halving, law) for halving in range(6, 11)]
+    assert_bounded([right for right, _ in found], BOUNDS[name, ordering])
+    # The fourth cumulants matter: the covariances of Gaussian squares double the defect at each halving.
+    wrong = [wrong[1] for _, wrong in found]
+    assert wrong[-1] > 1.9 * wrong[-2] > 1.9 * 1.9 * wrong[-3]
+
+
+@pytest.mark.parametrize("law", [law for law in LAWS if law.startswith("student")])
+@pytest.mark.parametrize("ordering", ORDERINGS)
+@pytest.mark.parametrize("name", NAMES)
+def test_one_step_of_the_corrected_equation(name, ordering, law):
+    found = [step(name, "batch_equivalent", ordering, 2.0**-halving, law) for halving in range(7, 12)]
+    assert_bounded([right for right, _ in found], (1.0, 4.0))
+    wrong = [wrong[1] for _, wrong in found]
+    assert wrong[-1] > 1.9 * wrong[-2] > 1.9 * 1.9 * wrong[-3]
+
+
+def test_laws_without_fourth_moments_are_refused():
+    problem = optsde.Problem(optsde.losses.Quadratic([1.0]), optsde.noise.StudentT(4.0, [1.0]))
+    for regime, order in (("ballistic", 2), ("batch_equivalent", "corrected")):
+        with pytest.raises(ValueError, match=r"^order: .* more than 4 degrees of freedom .* got df=4"):
+            optsde.Adam(0.01).sde(problem, order=order, regime=regime)
+    assert optsde.Adam(0.01).sde(problem).order == 1
