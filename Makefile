@@ -29,11 +29,11 @@ demo: $(VENV)/.installed-demo
 	$(VENV)/bin/optsde demo
 
 test: $(VENV)/.installed-test
-	cargo test --workspace --exclude optsde-python $(CARGO_FLAGS)
+	cargo test --tests --workspace --exclude optsde-python $(CARGO_FLAGS)
 	$(PY) -m pytest
 
 quality: $(VENV)/.installed-test
-	cargo test --release --workspace --exclude optsde-python $(CARGO_FLAGS) -- --ignored
+	cargo test --tests --release --workspace --exclude optsde-python $(CARGO_FLAGS) -- --ignored
 	$(PY) -m pytest -m quality --timeout 3600
 
 mutants: $(VENV)/.installed-test

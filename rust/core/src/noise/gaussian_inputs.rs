@@ -2,6 +2,7 @@
 
 use super::gaussian_inputs_squares::{Place, whiten};
 use super::semidefinite::Semidefinite;
+use super::squares::SquareFactors;
 use super::{Noise, NoiseKind};
 use crate::block::Span;
 use crate::elementwise::{add_product, multiply, scale as times};
@@ -170,14 +171,13 @@ impl<T: Real> Noise<T> for GaussianInputs<T> {
     fn is_skewed(&self) -> bool {
         true
     }
-    fn shared_squares(&self, x: &[T], batch: f64, scale: T, f: &mut [T], span: Span) -> Result<()> {
-        self.with_place(x, batch, span, |place| place.shared(scale.to_f64(), f))
-    }
-    fn squares_factor(&self, x: &[T], batch: f64, scale: T, f: &mut [T], span: Span) -> Result<()> {
+    fn skewed_squares(&self, x: &[T], batch: f64, scale: T, f: SquareFactors<'_, T>, span: Span) -> Result<()> {
+        self.factor(x, T::from_f64(1.0), f.noise, span)?;
         self.with_place(x, batch, span, |place| {
+            place.shared(scale.to_f64(), f.shared);
             with_workspace(self.cov.rows() * span.width, |sizes| {
-                place.left(f, sizes);
-                Semidefinite { sizes, scale, rows: f, width: span.width }.factor();
+                place.left(f.own, sizes);
+                Semidefinite { sizes, scale, rows: f.own, width: span.width }.factor();
             });
         })
     }

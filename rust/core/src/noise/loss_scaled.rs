@@ -1,7 +1,6 @@
 //! `Σ(x) = (loss(x) + floor) · cov`: noise that vanishes with the loss.
 
-use super::squares::{self, Squares};
-use super::{Factor, Noise, NoiseKind, apply_factor};
+use super::{Factor, Noise, NoiseKind, apply_factor, squares};
 use crate::block::Span;
 use crate::elementwise::{add_product, multiply, scale, scale_square};
 use crate::error::Result;
@@ -212,10 +211,8 @@ impl<T: Real> Noise<T> for LossScaled<T> {
             Ok(())
         })
     }
-    fn squares_factor(&self, x: &[T], _batch: f64, c: T, f: &mut [T], span: Span) -> Result<()> {
-        let Some(squares) = &self.squares else {
-            return squares::factor(self, x, Squares::GAUSSIAN, c, f, span);
-        };
+    fn squares_factor(&self, x: &[T], c: T, f: &mut [T], span: Span) -> Result<()> {
+        let Some(squares) = &self.squares else { return squares::factor(self, x, c, f, span) };
         with_workspace(span.width, |scaled| {
             self.loss.value(x, scaled, span)?;
             dispatch(Spread {

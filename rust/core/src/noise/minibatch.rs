@@ -4,7 +4,7 @@
 //! It is applied without being made: `Σ_i (g_i - ḡ) dW_i = Σ_i g_i (dW_i - mean of dW)`.
 
 use super::minibatch_squares as batches;
-use super::squares::{self, Groups, Squares};
+use super::squares::{Groups, SquareFactors, Squares};
 use super::{Noise, NoiseKind};
 use crate::block::Span;
 use crate::elementwise::{add_scaled, at, put, scale as times};
@@ -90,6 +90,35 @@ impl<T: Real> Kernel for Centre<'_, T> {
     }
 }
 
+/// Writes the columns of the factor, each a gradient without the mean of all, times a rate.
+struct Columns<'a, T> {
+    /// One after the other.
+    grads: &'a [T],
+    n: usize,
+    rate: f64,
+    out: &'a mut [T],
+    width: usize,
+}
+
+impl<T: Real> Kernel for Columns<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self) {
+        let Self { grads, n, rate, out, width } = self;
+        let (d, constant) = (grads.len() / (n * width), <T::V<S>>::constant);
+        let (share, rate) = (constant(1.0 / n as f64), constant(rate));
+        for (i, rows) in out.chunks_exact_mut(n * width).enumerate() {
+            for p in (0..width).step_by(<T::V<S> as Vector>::LANES) {
+                let grad = |j: usize| at::<T::V<S>>(grads, (j * d + i) * width + p);
+                let mean = (0..n).fold(constant(0.0), |mean, j| share.mul_add(grad(j), mean));
+                for j in 0..n {
+                    put(rows, j * width + p, rate * (grad(j) - mean));
+                }
+            }
+        }
+    }
+}
+
 impl<T: Real> Noise<T> for Minibatch<T> {
     fn dim(&self) -> usize {
         self.data.dim()
@@ -106,20 +135,9 @@ impl<T: Real> Noise<T> for Minibatch<T> {
     fn factor(&self, x: &[T], scale: T, f: &mut [T], span: Span) -> Result<()> {
         let (d, n, width) = (self.dim(), self.n_wiener(), span.width);
         span.check(f, d * n, "f")?;
-        with_workspace((n + 1) * d * width, |work| {
-            let (grads, mean) = work.split_at_mut(n * d * width);
+        with_workspace(n * d * width, |grads| {
             self.data.example_grads(x, grads, span)?;
-            mean.fill(T::default());
-            for grad in grads.chunks_exact(d * width) {
-                add_scaled(mean, grad, 1.0 / n as f64);
-            }
-            let rate = self.rate(scale.to_f64());
-            for (r, row) in f.chunks_exact_mut(width).take(d * n).enumerate() {
-                let (i, j) = (r / n, r % n);
-                row.copy_from_slice(&grads[(j * d + i) * width..][..width]);
-                add_scaled(row, &mean[i * width..(i + 1) * width], -1.0);
-                times(row, rate);
-            }
+            dispatch(Columns { grads, n, rate: self.rate(scale.to_f64()), out: &mut f[..d * n * width], width });
             Ok(())
         })
     }
@@ -149,19 +167,17 @@ impl<T: Real> Noise<T> for Minibatch<T> {
     fn is_skewed(&self) -> bool {
         true
     }
-    fn shared_squares(&self, x: &[T], batch: f64, scale: T, f: &mut [T], span: Span) -> Result<()> {
+    fn skewed_squares(&self, x: &[T], batch: f64, scale: T, f: SquareFactors<'_, T>, span: Span) -> Result<()> {
+        self.factor(x, T::from_f64(1.0), f.noise, span)?;
         let n = self.n_wiener();
-        let f = &mut f[..self.dim() * n * span.width];
-        self.factor(x, T::from_f64(1.0), f, span)?;
-        batches::share_squares(f, n, n, scale.to_f64() * self.of_squares(batch), span.width);
+        batches::share_squares(f.noise, f.shared, n, n, scale.to_f64() * self.of_squares(batch), span.width);
+        let left = if self.share == 0.0 {
+            Squares { crossed: 0.0, ..Squares::GAUSSIAN }
+        } else {
+            batches::left(self.count(), batch, self.replacement)
+        };
+        left.root(f.noise, scale, f.own, span.width);
         Ok(())
-    }
-    fn squares_factor(&self, x: &[T], batch: f64, scale: T, f: &mut [T], span: Span) -> Result<()> {
-        if self.share == 0.0 {
-            f[..self.dim() * self.dim() * span.width].fill(T::default());
-            return Ok(());
-        }
-        squares::factor(self, x, batches::left(self.count(), batch, self.replacement), scale, f, span)
     }
     fn needs_calling_thread(&self) -> bool {
         self.data.needs_calling_thread()
@@ -270,14 +286,11 @@ impl<T: Real> Noise<T> for LabelNoise<T> {
     fn is_skewed(&self) -> bool {
         true
     }
-    fn shared_squares(&self, x: &[T], batch: f64, scale: T, f: &mut [T], span: Span) -> Result<()> {
+    fn skewed_squares(&self, x: &[T], batch: f64, scale: T, f: SquareFactors<'_, T>, span: Span) -> Result<()> {
+        self.factor(x, T::from_f64(1.0), f.noise, span)?;
         let (n, m) = (self.examples.n_wiener(), self.n_wiener());
-        let f = &mut f[..self.dim() * m * span.width];
-        self.factor(x, T::from_f64(1.0), f, span)?;
-        batches::share_squares(f, n, m, scale.to_f64() * self.examples.of_squares(batch), span.width);
-        Ok(())
-    }
-    fn squares_factor(&self, x: &[T], batch: f64, scale: T, f: &mut [T], span: Span) -> Result<()> {
+        let of_squares = scale.to_f64() * self.examples.of_squares(batch);
+        batches::share_squares(f.noise, f.shared, n, m, of_squares, span.width);
         // The squares of labels, and products of two labels of one example, move no gradient: E over draws of what they
         // are in the squares is 2 (Σ_k a_ik a_jk)² + excess Σ_k (a_ik a_jk)², with a_k the columns of an example's labels.
         let each = self.examples.count() / batch;
@@ -288,7 +301,8 @@ impl<T: Real> Noise<T> for LabelNoise<T> {
             of_columns: self.excess * each,
         };
         let squares = Squares { groups: Some(groups), ..batches::left(self.examples.count(), batch, true) };
-        squares::factor(self, x, squares, scale, f, span)
+        squares.root(f.noise, scale, f.own, span.width);
+        Ok(())
     }
     fn needs_calling_thread(&self) -> bool {
         self.examples.needs_calling_thread()

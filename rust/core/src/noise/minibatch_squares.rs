@@ -50,16 +50,23 @@ pub(super) fn left(n: f64, batch: f64, replacement: bool) -> Squares {
     }
 }
 
-/// Puts what the squares share with the noise in the place of its factor: the columns `f_n` of examples become
-/// `scale (f_n² + Σ_k f_nk² - (1/N) Σ_j f_j²)`, and `2 scale f_n f_nk` those of their labels, which come after them, the same
-/// number for each.
-pub(super) fn share_squares<T: Real>(f: &mut [T], examples: usize, columns: usize, scale: f64, width: usize) {
-    assert!(f.len().is_multiple_of(columns * width) && columns.is_multiple_of(examples));
-    dispatch(Share { f, examples, columns, scale, width });
+/// Writes what the squares share with the noise, from its factor: `scale (f_n² + Σ_k f_nk² - (1/N) Σ_j f_j²)` for the columns
+/// `f_n` of examples, and `2 scale f_n f_nk` for those of their labels, which come after them, the same number for each.
+pub(super) fn share_squares<T: Real>(
+    f: &[T],
+    out: &mut [T],
+    examples: usize,
+    columns: usize,
+    scale: f64,
+    width: usize,
+) {
+    assert!(f.len().is_multiple_of(columns * width) && columns.is_multiple_of(examples) && out.len() >= f.len());
+    dispatch(Share { f, out, examples, columns, scale, width });
 }
 
 struct Share<'a, T> {
-    f: &'a mut [T],
+    f: &'a [T],
+    out: &'a mut [T],
     examples: usize,
     columns: usize,
     scale: f64,
@@ -70,10 +77,10 @@ impl<T: Real> Kernel for Share<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self) {
-        let Self { f, examples, columns, scale, width } = self;
+        let Self { f, out, examples, columns, scale, width } = self;
         let constant = <T::V<S>>::constant;
         let (scale, mean, labels) = (constant(scale), constant(-1.0 / examples as f64), columns / examples - 1);
-        for row in f.chunks_exact_mut(columns * width) {
+        for (row, out) in f.chunks_exact(columns * width).zip(out.chunks_exact_mut(columns * width)) {
             for p in (0..width).step_by(<T::V<S> as Vector>::LANES) {
                 let mut all = constant(0.0);
                 for column in 0..columns {
@@ -86,9 +93,9 @@ impl<T: Real> Kernel for Share<'_, T> {
                     for label in (0..labels).map(|k| (examples + n * labels + k) * width + p) {
                         let entry = at::<T::V<S>>(row, label);
                         squares = entry.mul_add(entry, squares);
-                        put(row, label, scale * (example + example) * entry);
+                        put(out, label, scale * (example + example) * entry);
                     }
-                    put(row, n * width + p, scale * squares);
+                    put(out, n * width + p, scale * squares);
                 }
             }
         }

@@ -23,13 +23,13 @@ pub use gradient_noise::GradientNoise;
 pub use kind::NoiseKind;
 pub use loss_scaled::LossScaled;
 pub use minibatch::{LabelNoise, Minibatch};
+pub use squares::SquareFactors;
 pub use stable::Stable;
 
 use crate::block::Span;
 use crate::elementwise::{at, put};
 use crate::error::{Error, Result};
 use crate::lanes::{Kernel, Number, Real, Simd, Vector, dispatch};
-use squares::Squares;
 
 /// A noise model `Σ(x) = S(x) S(x)ᵀ` on blocks of paths: component `i` of lane `p` is `x[i * width + p]`.
 ///
@@ -106,22 +106,29 @@ pub trait Noise<T: Real>: Send + Sync {
     fn excess(&self) -> f64 {
         0.0
     }
-    /// Whether third moments are not zero, and [`Noise::shared_squares`] is there.
+    /// `out = scale · Q(x) db` with `Q Qᵀ = 2 Σ ∘ Σ`, entry by entry: the covariance of the squares of Gaussian noise. `db`
+    /// and `out` have `d` rows.
+    fn squares(&self, x: &[T], scale: T, db: &[T], out: &mut [T], span: Span) -> Result<()> {
+        squares::apply(self, x, scale, db, out, span)
+    }
+    /// `scale · Q(x)` of [`Noise::squares`]: `d·d` rows.
+    fn squares_factor(&self, x: &[T], scale: T, f: &mut [T], span: Span) -> Result<()> {
+        squares::factor(self, x, scale, f, span)
+    }
+    /// Whether third moments are not zero: then [`Noise::skewed_squares`] stands for [`Noise::squares`].
     fn is_skewed(&self) -> bool {
         false
     }
-    /// `scale · A(x)`, `d·m` rows: with `z` the noise of a batch of `batch` examples times its root, `z` being `S W`, the
-    /// squares `z_i²` less their mean are `A W + Q B`. So `E z_i² z_j = (A Sᵀ)_ij`. See `squares.rs`.
-    fn shared_squares(&self, _x: &[T], _batch: f64, _scale: T, _f: &mut [T], _span: Span) -> Result<()> {
+    /// The factors of the noise of a batch of `batch` examples, times its root, and of its squares; see `squares.rs`.
+    fn skewed_squares(
+        &self,
+        _x: &[T],
+        _batch: f64,
+        _scale: T,
+        _factors: SquareFactors<'_, T>,
+        _span: Span,
+    ) -> Result<()> {
         Err(Error::missing("the third moments of the noise"))
-    }
-    /// `scale · Q(x)`, `d·d` rows, with `A Aᵀ + Q Qᵀ` the covariance of the squares.
-    fn squares_factor(&self, x: &[T], _batch: f64, scale: T, f: &mut [T], span: Span) -> Result<()> {
-        squares::factor(self, x, Squares::GAUSSIAN, scale, f, span)
-    }
-    /// `out = scale · Q(x) db`; `db` and `out` have `d` rows.
-    fn squares(&self, x: &[T], batch: f64, scale: T, db: &[T], out: &mut [T], span: Span) -> Result<()> {
-        squares::apply(self, x, batch, scale, db, out, span)
     }
     /// Whether it calls Python, and so must run on the calling thread.
     fn needs_calling_thread(&self) -> bool {

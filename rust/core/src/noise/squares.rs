@@ -12,13 +12,12 @@ use crate::block::Span;
 use crate::elementwise::{at, multiply, put, scale_square};
 use crate::error::Result;
 use crate::lanes::{Kernel, Number, Real, Simd, Vector, dispatch};
-use crate::workspace::with_workspace;
+use crate::workspace::{Scratch, with_workspace};
 
 /// The default of [`Noise::squares`].
 pub(super) fn apply<T: Real, N: Noise<T> + ?Sized>(
     noise: &N,
     x: &[T],
-    batch: f64,
     scale: T,
     db: &[T],
     out: &mut [T],
@@ -31,10 +30,50 @@ pub(super) fn apply<T: Real, N: Noise<T> + ?Sized>(
         return Ok(());
     }
     with_workspace(d * d * width, |f| {
-        noise.squares_factor(x, batch, scale, f, span)?;
+        noise.squares_factor(x, scale, f, span)?;
         apply_factor(f, &db[..d * width], &mut out[..d * width], width);
         Ok(())
     })
+}
+
+/// The default of [`Noise::squares_factor`].
+pub(super) fn factor<T: Real, N: Noise<T> + ?Sized>(
+    noise: &N,
+    x: &[T],
+    scale: T,
+    f: &mut [T],
+    span: Span,
+) -> Result<()> {
+    let (d, m, width) = (noise.dim(), noise.n_wiener(), span.width);
+    debug_assert!(!noise.is_skewed());
+    if noise.kind().is_diagonal() {
+        deviations(noise, x, scale, &mut f[..d * width], span)?;
+        spread_diagonal(f, d, width);
+        return Ok(());
+    }
+    span.check(f, d * d, "f")?;
+    with_workspace(d * m * width, |columns| {
+        noise.factor(x, T::from_f64(1.0), columns, span)?;
+        Squares::GAUSSIAN.root(columns, scale, f, width);
+        Ok(())
+    })
+}
+
+/// `sqrt(2) scale b_i²`.
+fn deviations<T: Real, N: Noise<T> + ?Sized>(noise: &N, x: &[T], scale: T, out: &mut [T], span: Span) -> Result<()> {
+    noise.diagonal(x, T::from_f64(1.0), out, span)?;
+    scale_square(out, std::f64::consts::SQRT_2 * scale.to_f64());
+    Ok(())
+}
+
+/// Where a skewed model writes the factors `S`, `scale · A` and `scale · Q`.
+pub struct SquareFactors<'a, T> {
+    /// `S`, `d·m` rows.
+    pub noise: &'a mut [T],
+    /// `scale · A`, `d·m` rows.
+    pub shared: &'a mut [T],
+    /// `scale · Q`, `d·d` rows.
+    pub own: &'a mut [T],
 }
 
 /// Columns of `S` that belong together: those from `first` on, `size` a group.
@@ -58,87 +97,117 @@ pub(super) struct Squares {
 
 impl Squares {
     pub const GAUSSIAN: Self = Self { crossed: 2.0, parallel: 0.0, groups: None };
-}
 
-/// `Q`, from the factor of the noise.
-pub(super) fn factor<T: Real, N: Noise<T> + ?Sized>(
-    noise: &N,
-    x: &[T],
-    squares: Squares,
-    scale: T,
-    f: &mut [T],
-    span: Span,
-) -> Result<()> {
-    let (d, m, width) = (noise.dim(), noise.n_wiener(), span.width);
-    if noise.kind().is_diagonal() {
-        deviations(noise, x, scale, &mut f[..d * width], span)?;
-        spread_diagonal(f, d, width);
-        return Ok(());
+    fn is_zero(&self) -> bool {
+        self.crossed == 0.0 && self.parallel == 0.0 && self.groups.is_none()
     }
-    span.check(f, d * d, "f")?;
-    with_workspace((m + 1) * d * width, |work| {
-        let (root, sizes) = work.split_at_mut(d * m * width);
-        noise.factor(x, T::from_f64(1.0), root, span)?;
-        dispatch(OfColumns { squares, root, d, m, out: f, sizes, width });
-        Semidefinite { sizes, scale, rows: f, width }.factor();
-        Ok(())
-    })
-}
 
-/// `sqrt(2) scale b_i²`.
-fn deviations<T: Real, N: Noise<T> + ?Sized>(noise: &N, x: &[T], scale: T, out: &mut [T], span: Span) -> Result<()> {
-    noise.diagonal(x, T::from_f64(1.0), out, span)?;
-    scale_square(out, std::f64::consts::SQRT_2 * scale.to_f64());
-    Ok(())
+    /// Writes `scale · Q`, `d·d` rows, from the columns of `S`.
+    pub fn root<T: Real>(self, columns: &[T], scale: T, out: &mut [T], width: usize) {
+        let d = (out.len() / width).isqrt();
+        let out = &mut out[..d * d * width];
+        if self.is_zero() {
+            out.fill(T::default());
+            return;
+        }
+        assert!(columns.len().is_multiple_of(d * width));
+        with_workspace(d * width, |sizes| {
+            dispatch(OfColumns { squares: self, columns, out, sizes, width });
+            Semidefinite { sizes, scale, rows: out, width }.factor();
+        });
+    }
 }
 
 /// Writes the lower half of the covariance, and of what sizes the terms of each variance are.
 struct OfColumns<'a, T> {
     squares: Squares,
-    root: &'a [T],
-    d: usize,
-    m: usize,
+    columns: &'a [T],
     out: &'a mut [T],
     sizes: &'a mut [T],
     width: usize,
+}
+
+/// Entries of a row that are summed at once: a sum waits for itself.
+const TOGETHER: usize = 4;
+
+/// Of some pairs of rows `i, j`: `Σ_ij`, the sum over groups of `(Σ_k S_ik S_jk)²`, and that of `(S_ik S_jk)²`.
+type Sums<V> = [[V; TOGETHER]; 3];
+
+#[inline(always)]
+fn sums<V: Vector>(row: &[V], others: [&[V]; TOGETHER], groups: Option<Groups>) -> Sums<V> {
+    let zero = [V::constant(0.0); TOGETHER];
+    let (mut all, mut of_sums, mut of_columns) = (zero, zero, zero);
+    let first = groups.map_or(row.len(), |groups| groups.first);
+    for k in 0..first {
+        for (sum, other) in all.iter_mut().zip(others) {
+            *sum = row[k].mul_add(other[k], *sum);
+        }
+    }
+    if let Some(groups) = groups {
+        for group in (first..row.len()).step_by(groups.size) {
+            let mut whole = zero;
+            for k in group..group + groups.size {
+                for b in 0..TOGETHER {
+                    let term = row[k] * others[b][k];
+                    of_columns[b] = term.mul_add(term, of_columns[b]);
+                    whole[b] = whole[b] + term;
+                }
+            }
+            for b in 0..TOGETHER {
+                all[b] = all[b] + whole[b];
+                of_sums[b] = whole[b].mul_add(whole[b], of_sums[b]);
+            }
+        }
+    }
+    [all, of_sums, of_columns]
 }
 
 impl<T: Real> Kernel for OfColumns<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self) {
-        let Self { squares, root, d, m, out, sizes, width } = self;
-        let constant = <T::V<S>>::constant;
-        let crossed = constant(squares.crossed);
-        let zero = constant(0.0);
+        let Self { squares, columns, out, sizes, width } = self;
+        let (d, constant) = (sizes.len() / width, <T::V<S>>::constant);
+        let m = columns.len() / (d * width);
+        // The columns of a strip of paths stand together: rows of a block lie a power of two apart.
+        let mut strip = Scratch::take(d * m, constant(0.0));
+        let mut variances = Scratch::take(d, constant(0.0));
         for p in (0..width).step_by(<T::V<S> as Vector>::LANES) {
-            let f = |i: usize, k: usize| at::<T::V<S>>(root, (i * m + k) * width + p);
-            let sum = |i: usize, j: usize, columns: std::ops::Range<usize>| {
-                columns.fold(zero, |sum, k| f(i, k).mul_add(f(j, k), sum))
-            };
+            for (r, entry) in strip.iter_mut().enumerate() {
+                *entry = at(columns, r * width + p);
+            }
+            let row = |i: usize| &strip[i * m..(i + 1) * m];
             for i in 0..d {
-                for j in 0..i + 1 {
-                    let all = sum(i, j, 0..m);
-                    let (mut entry, mut size) = (crossed * all * all, crossed * all * all);
-                    if squares.parallel != 0.0 {
-                        let term = constant(squares.parallel) * sum(i, i, 0..m) * sum(j, j, 0..m);
-                        (entry, size) = (entry + term, size + term.abs());
+                // Those beyond the diagonal stand for the diagonal.
+                for j in (0..i + 1).step_by(TOGETHER) {
+                    let places: [usize; TOGETHER] = std::array::from_fn(|b| (j + b).min(i));
+                    let [all, of_sums, of_columns] = sums(row(i), places.map(row), squares.groups);
+                    if j + TOGETHER > i {
+                        variances[i] = all[i - j];
                     }
-                    if let Some(Groups { first, size: columns, of_sums, of_columns }) = squares.groups {
-                        for group in (first..m).step_by(columns) {
-                            let whole = sum(i, j, group..group + columns);
-                            let each = (group..group + columns).fold(zero, |sum, k| {
-                                let term = f(i, k) * f(j, k);
-                                term.mul_add(term, sum)
-                            });
-                            let terms = [constant(of_sums) * whole * whole, constant(of_columns) * each];
-                            (entry, size) = (entry + (terms[0] + terms[1]), size + (terms[0].abs() + terms[1].abs()));
+                    for b in 0..TOGETHER.min(i + 1 - j) {
+                        let mut terms = [constant(squares.crossed) * all[b] * all[b], constant(0.0), constant(0.0)];
+                        if let Some(groups) = squares.groups {
+                            terms[1] = constant(groups.of_sums) * of_sums[b];
+                            terms[2] = constant(groups.of_columns) * of_columns[b];
+                        }
+                        put(out, (i * d + j + b) * width + p, terms[0] + (terms[1] + terms[2]));
+                        if i == j + b {
+                            put(sizes, i * width + p, terms[0].abs() + (terms[1].abs() + terms[2].abs()));
                         }
                     }
-                    put(out, (i * d + j) * width + p, entry);
-                    if i == j {
-                        put(sizes, i * width + p, size);
+                }
+            }
+            if squares.parallel != 0.0 {
+                for i in 0..d {
+                    for j in 0..i + 1 {
+                        let term = constant(squares.parallel) * variances[i] * variances[j];
+                        let entry = at::<T::V<S>>(out, (i * d + j) * width + p) + term;
+                        put(out, (i * d + j) * width + p, entry);
                     }
+                    let term = constant(squares.parallel) * variances[i] * variances[i];
+                    let size = at::<T::V<S>>(sizes, i * width + p) + term.abs();
+                    put(sizes, i * width + p, size);
                 }
             }
         }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::needless_range_loop)] // tests; formulas with indices are read as they are printed
 
 mod adaptive;
+mod allocation;
 mod engine;
 mod heavy_tails;
 mod lanes;

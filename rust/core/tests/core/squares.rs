@@ -4,13 +4,10 @@ use optsde_core::block::Span;
 use optsde_core::error::Result;
 use optsde_core::linalg::Matrix;
 use optsde_core::loss::{Activation, Criterion, DataLoss, LinearRegression, Network, Quadratic};
-use optsde_core::noise::{Factor, GaussianInputs, LabelNoise, Minibatch, Noise};
+use optsde_core::noise::{Factor, GaussianInputs, LabelNoise, Minibatch, Noise, SquareFactors};
 use std::sync::Arc;
 
 const SPAN: Span = Span { n: 1, width: 16 };
-
-/// A factor that a model writes.
-type Factors = fn(&Minibatch<f64>, &[f64], f64, f64, &mut [f64], Span) -> Result<()>;
 
 /// A law of finitely many vectors.
 type Law = Vec<(f64, Vec<f64>)>;
@@ -52,6 +49,19 @@ fn rows(x: &[f64], count: usize, write: impl FnOnce(&[f64], &mut [f64]) -> Resul
     Ok(out.iter().step_by(SPAN.width).copied().collect())
 }
 
+/// `S`, `A` and `Q`.
+fn factors(noise: &dyn Noise<f64>, x: &[f64], batch: f64) -> Result<[Vec<f64>; 3]> {
+    let (d, of_noise) = (noise.dim(), noise.dim() * noise.n_wiener());
+    let all = rows(x, 2 * of_noise + d * d, |x, f| {
+        let (noise_rows, rest) = f.split_at_mut(of_noise * SPAN.width);
+        let (shared, own) = rest.split_at_mut(of_noise * SPAN.width);
+        noise.skewed_squares(x, batch, 1.0, SquareFactors { noise: noise_rows, shared, own }, SPAN)
+    })?;
+    let (s, rest) = all.split_at(of_noise);
+    let (a, q) = rest.split_at(of_noise);
+    Ok([s.to_vec(), a.to_vec(), q.to_vec()])
+}
+
 /// `a bᵀ` of factors of `d` rows.
 fn product(a: &[f64], b: &[f64], d: usize, i: usize, j: usize) -> f64 {
     let m = a.len() / d;
@@ -60,10 +70,8 @@ fn product(a: &[f64], b: &[f64], d: usize, i: usize, j: usize) -> f64 {
 
 /// Compares the factors of `noise` with the moments of `law`, that of its batches times the root of their size.
 fn check(noise: &dyn Noise<f64>, x: &[f64], batch: usize, law: &Law) -> Result<()> {
-    let (d, m, batch) = (noise.dim(), noise.n_wiener(), batch as f64);
-    let s = rows(x, d * m, |x, f| noise.factor(x, 1.0, f, SPAN))?;
-    let a = rows(x, d * m, |x, f| noise.shared_squares(x, batch, 1.0, f, SPAN))?;
-    let q = rows(x, d * d, |x, f| noise.squares_factor(x, batch, 1.0, f, SPAN))?;
+    let (d, batch) = (noise.dim(), batch as f64);
+    let [s, a, q] = factors(noise, x, batch)?;
     let moment = |of: &dyn Fn(&[f64]) -> f64| law.iter().map(|(w, z)| w * of(z)).sum::<f64>();
     let near = |found: f64, exact: f64, size: f64, what: &str| {
         assert!((found - exact).abs() <= 2e-12 * size, "{what}, batch {batch}: {found} is not {exact}");
@@ -125,11 +133,8 @@ fn batches_without_replacement() -> Result<()> {
             if batch < n {
                 check(&noise, &X, batch, &law)?;
             } else {
-                for (factor, columns) in [(Noise::shared_squares as Factors, n), (Noise::squares_factor as Factors, 3)]
-                {
-                    let rows = rows(&X, 3 * columns, |x, f| factor(&noise, x, batch as f64, 1.0, f, SPAN))?;
-                    assert!(rows.iter().all(|x| *x == 0.0), "nothing is random in a batch of all");
-                }
+                let factors = factors(&noise, &X, batch as f64)?;
+                assert!(factors.iter().flatten().all(|x| *x == 0.0), "nothing is random in a batch of all");
             }
         }
     }

@@ -2,11 +2,11 @@
 
 use super::preconditioner::Quantity;
 use crate::block::Span;
-use crate::elementwise::{add_product, add_scaled, multiply, scale_rows};
+use crate::elementwise::{add_product, add_scaled, multiply, scale, scale_rows};
 use crate::error::Result;
 use crate::lanes::Real;
 use crate::linalg::LinearMap;
-use crate::noise::{Factor, Noise, NoiseKind, apply_factor, spread_diagonal};
+use crate::noise::{Factor, Noise, NoiseKind, SquareFactors, apply_factor, spread_diagonal};
 use crate::workspace::with_workspace;
 use std::sync::Arc;
 
@@ -164,21 +164,66 @@ impl<T: Real> DrivingNoise<T> {
         with_workspace(rows * span.width, |work| self.model.apply(x, scale, dw, out, work, span))
     }
 
-    /// `out = A(x) dw + Q(x) db`, `d` rows; `A` is there for skewed noise alone.
-    pub fn apply_squares(&self, x: &[T], dw: &[T], db: &[T], out: &mut [T], span: Span) -> Result<()> {
+    /// `out = Q(x) db`, `d` rows, of noise that is not skewed.
+    pub fn apply_squares(&self, x: &[T], db: &[T], out: &mut [T], span: Span) -> Result<()> {
         match &self.squares {
-            Some(squares) if squares.apply(db, out, span)? => return Ok(()),
-            _ => self.model.squares(x, self.scales.batch, T::from_f64(self.scales.squares), db, out, span)?,
+            Some(squares) if squares.apply(db, out, span)? => Ok(()),
+            _ => self.model.squares(x, T::from_f64(self.scales.squares), db, out, span),
         }
-        if !self.model.is_skewed() {
-            return Ok(());
-        }
-        let (d, width) = (self.model.dim(), span.width);
-        with_workspace(d * (self.model.n_wiener() + 1) * width, |work| {
-            let (shared, f) = work.split_at_mut(d * width);
-            self.shared_squares(x, f, span)?;
-            apply_factor(f, dw, shared, width);
-            add_scaled(out, shared, 1.0);
+    }
+
+    /// Whether the squares share the noise's Wiener processes.
+    pub fn is_skewed(&self) -> bool {
+        self.squares.is_some() && self.model.is_skewed()
+    }
+
+    /// Gives the factors `R`, `A` and `Q` of skewed noise to `use_factors`.
+    pub fn with_square_factors<R>(
+        &self,
+        x: &[T],
+        span: Span,
+        use_factors: impl FnOnce(&[T], &[T], &[T]) -> Result<R>,
+    ) -> Result<R> {
+        let (d, len) = (self.model.dim(), self.model.dim() * self.model.n_wiener() * span.width);
+        with_workspace(2 * len + d * d * span.width, |work| {
+            let (noise, rest) = work.split_at_mut(len);
+            let (shared, own) = rest.split_at_mut(len);
+            let factors = SquareFactors { noise: &mut *noise, shared: &mut *shared, own: &mut *own };
+            self.model.skewed_squares(x, self.scales.batch, T::from_f64(self.scales.squares), factors, span)?;
+            scale(noise, self.scales.noise);
+            use_factors(noise, shared, own)
+        })
+    }
+
+    /// Of skewed noise: `q = A(x) dw + Q(x) db`, where there are increments, and, where it is asked for, the third moments of
+    /// each component, times what multiplies the time in the factors: the diagonal of `A Rᵀ`. All of `d` rows.
+    pub fn skewed(
+        &self,
+        x: &[T],
+        increments: Option<(&[T], &[T])>,
+        q: &mut [T],
+        thirds: Option<&mut [T]>,
+        span: Span,
+    ) -> Result<()> {
+        let width = span.width;
+        self.with_square_factors(x, span, |noise, shared, own| {
+            if let Some((dw, db)) = increments {
+                apply_factor(shared, dw, q, width);
+                with_workspace(q.len(), |of_own| {
+                    apply_factor(own, db, of_own, width);
+                    add_scaled(q, of_own, 1.0);
+                });
+            }
+            if let Some(out) = thirds {
+                out.fill(T::default());
+                let columns = self.model.n_wiener() * width;
+                let rows = noise.chunks_exact(columns).zip(shared.chunks_exact(columns));
+                for (out, (noise, squares)) in out.chunks_exact_mut(width).zip(rows) {
+                    for (a, b) in noise.chunks_exact(width).zip(squares.chunks_exact(width)) {
+                        add_product(out, a, b);
+                    }
+                }
+            }
             Ok(())
         })
     }
@@ -186,30 +231,6 @@ impl<T: Real> DrivingNoise<T> {
     /// `out = C dw`, `d` rows; false where there is none.
     pub fn apply_cubes(&self, dw: &[T], out: &mut [T], span: Span) -> Result<bool> {
         self.cubes.as_ref().map_or(Ok(false), |cubes| cubes.apply(dw, out, span))
-    }
-
-    /// `A(x)`, `d·m` rows, of skewed noise.
-    pub fn shared_squares(&self, x: &[T], f: &mut [T], span: Span) -> Result<()> {
-        self.model.shared_squares(x, self.scales.batch, T::from_f64(self.scales.squares), f, span)
-    }
-
-    /// The third moments of each component, times what multiplies the time in both factors: the diagonal of `A Rᵀ`.
-    pub fn thirds(&self, x: &[T], out: &mut [T], span: Span) -> Result<()> {
-        let (len, columns) =
-            (self.model.dim() * self.model.n_wiener() * span.width, self.model.n_wiener() * span.width);
-        with_workspace(2 * len, |work| {
-            let (noise, squares) = work.split_at_mut(len);
-            self.factor(x, noise, span)?;
-            self.shared_squares(x, squares, span)?;
-            out.fill(T::default());
-            let rows = noise.chunks_exact(columns).zip(squares.chunks_exact(columns));
-            for (out, (noise, squares)) in out.chunks_exact_mut(span.width).zip(rows) {
-                for (a, b) in noise.chunks_exact(span.width).zip(squares.chunks_exact(span.width)) {
-                    add_product(out, a, b);
-                }
-            }
-            Ok(())
-        })
     }
 
     /// `R(x)`, `d·m` rows.
@@ -230,7 +251,7 @@ impl<T: Real> DrivingNoise<T> {
     pub fn squares_factor(&self, x: &[T], f: &mut [T], span: Span) -> Result<()> {
         match &self.squares {
             Some(squares) if squares.write(self.model.dim(), f, span.width) => Ok(()),
-            _ => self.model.squares_factor(x, self.scales.batch, T::from_f64(self.scales.squares), f, span),
+            _ => self.model.squares_factor(x, T::from_f64(self.scales.squares), f, span),
         }
     }
 }

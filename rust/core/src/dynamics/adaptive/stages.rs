@@ -88,7 +88,10 @@ impl<T: Real> Adaptive<T> {
         let len = self.parameters() * span.width;
         let constants = self.second_constants(t);
         let (corrects_noise, varies) = (self.corrects_noise(), !self.noise.is_constant());
-        let dw = dw.filter(|_| self.kind != NoiseKind::None);
+        let increments = dw.filter(|_| self.kind != NoiseKind::None).map(|dw| dw.split_at(dw.len() - len));
+        let skewed = self.noise.is_skewed();
+        // Whether third moments shift the mean of the parameters.
+        let shifts = skewed && drift.is_some() && constants.fresh && constants.first.is_none();
         with_workspace(11 * len, |mut rest| {
             let x: &[T] = match &target {
                 Target::Write(x, _) => x,
@@ -99,6 +102,9 @@ impl<T: Real> Adaptive<T> {
             let [jw, third, skew, z, q, hz, cubes] = [len; 7].map(|len| take(&mut rest, len));
             self.loss.grad(theta, g, span)?;
             let variances = self.noise.variances(theta, s, span)?;
+            if shifts || skewed && increments.is_some() {
+                self.noise.skewed(theta, increments, q, shifts.then_some(&mut *skew), span)?;
+            }
             let slopes = match drift {
                 None => None,
                 Some(times) => {
@@ -112,20 +118,17 @@ impl<T: Real> Adaptive<T> {
                     if bends {
                         self.third(&constants, x, third, span)?;
                     }
-                    let skewed = self.noise.model.is_skewed() && constants.fresh && constants.first.is_none();
-                    if skewed {
-                        self.noise.thirds(theta, skew, span)?;
-                    }
                     let (jw, third) = (varies.then_some(&*jw), bends.then_some(&*third));
-                    Some((Slopes { hw, jw, third, skew: skewed.then_some(&*skew) }, times))
+                    Some((Slopes { hw, jw, third, skew: shifts.then_some(&*skew) }, times))
                 }
             };
-            let kick = match dw {
+            let kick = match increments {
                 None => None,
-                Some(dw) => {
-                    let (dw, db) = dw.split_at(dw.len() - len);
+                Some((dw, db)) => {
                     self.noise.apply(theta, dw, z, span)?;
-                    self.noise.apply_squares(theta, dw, db, q, span)?;
+                    if !skewed {
+                        self.noise.apply_squares(theta, db, q, span)?;
+                    }
                     if corrects_noise {
                         self.precondition(&constants, x, z, w, span);
                         self.loss.hess_vec(theta, w, hz, span)?;
@@ -144,18 +147,43 @@ impl<T: Real> Adaptive<T> {
         })
     }
 
-    /// The factor of an equation with noise, column by column: those of the gradient's, then those of its square's.
+    /// The factor of an equation with noise.
     pub(super) fn second_factor(&self, t: f64, x: &[T], f: &mut [T], span: Span) -> Result<()> {
+        let (d, width) = (self.parameters(), span.width);
+        let theta = &x[..d * width];
+        if self.noise.is_skewed() {
+            return self.noise.with_square_factors(theta, span, |noise, shared, own| {
+                self.columns(t, x, [noise, own], Some(shared), f, span)
+            });
+        }
+        let len = d * self.noise.model.n_wiener() * width;
+        with_workspace(len + d * d * width, |work| {
+            let (noise, own) = work.split_at_mut(len);
+            self.noise.factor(theta, noise, span)?;
+            self.noise.squares_factor(theta, own, span)?;
+            self.columns(t, x, [noise, own], None, f, span)
+        })
+    }
+
+    /// The factor column by column, from those of the gradient and of its squares: what moves the gradient, and perhaps its
+    /// squares, then what moves the squares alone.
+    fn columns(
+        &self,
+        t: f64,
+        x: &[T],
+        [noise, own]: [&[T]; 2],
+        shared: Option<&[T]>,
+        f: &mut [T],
+        span: Span,
+    ) -> Result<()> {
         let (d, m, width) = (self.parameters(), self.noise.model.n_wiener(), span.width);
-        let (len, state) = (d * width, x.len());
+        let (len, columns) = (d * width, m + d);
         let constants = self.second_constants(t);
-        let columns = m + d;
-        let (of_noise, of_squares) = (d * m * width, d * m.max(d) * width);
-        with_workspace(of_noise + of_squares + 7 * len + m * width + state, |mut rest| {
-            let [factor, squares, out] = [of_noise, of_squares, state].map(|len| take(&mut rest, len));
-            let dw = take(&mut rest, m * width);
-            let [g, s, column, q, y, hz, cubes] = [len; 7].map(|len| take(&mut rest, len));
+        with_workspace(8 * len + m * width + x.len(), |mut rest| {
+            let [out, dw] = [x.len(), m * width].map(|len| take(&mut rest, len));
+            let [g, s, column, q, y, hz, cubes, zero] = [len; 8].map(|len| take(&mut rest, len));
             let theta = &x[..len];
+            zero.fill(T::default());
             self.loss.grad(theta, g, span)?;
             let variances = self.noise.variances(theta, s, span)?;
             let mut write = |j: usize, kick: Kick<'_, T>| {
@@ -166,15 +194,9 @@ impl<T: Real> Adaptive<T> {
                     f[(i * columns + j) * width..][..width].copy_from_slice(row);
                 }
             };
-            self.noise.factor(theta, factor, span)?;
-            q.fill(T::default());
-            let skewed = self.noise.model.is_skewed();
-            if skewed {
-                self.noise.shared_squares(theta, &mut squares[..of_noise], span)?;
-            }
-            each_column(factor, m, column, width, |j, z| {
-                if skewed {
-                    copy_column(squares, (j, m), q, width);
+            each_column(noise, m, column, width, |j, z| {
+                if let Some(shared) = shared {
+                    copy_column(shared, (j, m), q, width);
                 }
                 if self.corrects_noise() {
                     self.precondition(&constants, x, z, y, span);
@@ -183,13 +205,11 @@ impl<T: Real> Adaptive<T> {
                 dw.fill(T::default());
                 dw[j * width..(j + 1) * width].fill(T::from_f64(1.0));
                 let cubes = self.cubes(&constants, dw, cubes, span)?;
-                write(j, Kick { z, q, hz: self.corrects_noise().then_some(&*hz), cubes });
+                let (q, hz) = (if shared.is_some() { &*q } else { &*zero }, self.corrects_noise().then_some(&*hz));
+                write(j, Kick { z, q, hz, cubes });
                 Ok(())
             })?;
-            let zero = y;
-            zero.fill(T::default());
-            self.noise.squares_factor(theta, &mut squares[..d * d * width], span)?;
-            each_column(squares, d, column, width, |j, q| {
+            each_column(own, d, column, width, |j, q| {
                 write(m + j, Kick { z: zero, q, hz: None, cubes: None });
                 Ok(())
             })

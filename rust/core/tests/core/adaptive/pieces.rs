@@ -61,9 +61,9 @@ fn squares_have_their_covariance() -> Result<()> {
         } else {
             noise.factor(&x, 0.7, &mut s, SPAN)?;
         }
-        noise.squares_factor(&x, 3.0, 0.49, &mut q, SPAN)?;
+        noise.squares_factor(&x, 0.49, &mut q, SPAN)?;
         let mut out = vec![f64::NAN; 2 * width];
-        noise.squares(&x, 3.0, 0.49, &db, &mut out, SPAN)?;
+        noise.squares(&x, 0.49, &db, &mut out, SPAN)?;
         for p in 0..SPAN.n {
             let product = |f: &[f64], n: usize, i: usize, j: usize| -> f64 {
                 (0..n).map(|k| f[(i * n + k) * width + p] * f[(j * n + k) * width + p]).sum()

@@ -40,9 +40,9 @@ fn allocations(sde: &Arc<dyn Sde<f64>>, n_steps: u64) -> Result<u64> {
         observers,
         keep_diverged: false,
     };
-    let before = crate::made();
+    let before = super::made();
     let outcome = run(&plan, 1, &Control::default(), &mut || ());
-    let made = crate::made() - before;
+    let made = super::made() - before;
     assert!(outcome.complete && outcome.error.is_none());
     Ok(made)
 }

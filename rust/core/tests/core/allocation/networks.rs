@@ -12,7 +12,7 @@ fn allocations<T: Real>(loss: &Builtin) -> Result<u64> {
     let (block, data, d) = (loss.block::<T>(), loss.data::<T>(), loss.dim());
     let (x, mut out) = (vec![T::from_f64(0.3); d * span.width], vec![T::default(); d * span.width]);
     let (weights, indices) = (vec![T::from_f64(1.0); 40 * span.width], vec![1; 3 * span.width]);
-    let before = crate::made();
+    let before = super::made();
     block.value(&x, &mut out, span)?;
     block.grad(&x, &mut out, span)?;
     block.hess_vec(&x, &x, &mut out, span)?;
@@ -28,7 +28,7 @@ fn allocations<T: Real>(loss: &Builtin) -> Result<u64> {
             data.jacobian_squares_along(&x, &x, &mut out, span)?;
         }
     }
-    Ok(crate::made() - before)
+    Ok(super::made() - before)
 }
 
 pub fn allocate_nothing_from_the_second_call_on() -> Result<()> {

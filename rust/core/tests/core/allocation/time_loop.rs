@@ -55,9 +55,9 @@ fn allocations<T: Element>(
         observers,
         keep_diverged: false,
     };
-    let before = crate::made();
+    let before = super::made();
     let outcome = run(&plan, 1, &Control::default(), &mut || ());
-    let made = crate::made() - before;
+    let made = super::made() - before;
     assert!(outcome.complete && outcome.error.is_none() && outcome.diverged.is_empty());
     Ok(made)
 }
