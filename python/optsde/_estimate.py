@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -13,6 +14,7 @@ from optsde._arrays import FloatArray
 from optsde._coupled import BLOCK, Entry, Runner, Scheme, derived, noiseless
 from optsde._sums import Sums
 from optsde._twin import Twin, linear_twins
+from optsde.errors import DivergenceWarning
 from optsde.methods import methods
 from optsde.observers._functions import calls_python
 
@@ -218,6 +220,21 @@ class _Pilot:
             if gain.max() >= _GAIN and (best[0] is None or gain.max() > np.nanmax(best[1])):
                 best = twin, np.where(gain >= _GAIN, gain, np.nan)
         return best
+
+
+def warn_of_left_out(found: Sequence[Estimate]) -> None:
+    """Warns, as from the caller's caller, where paths are left out."""
+    left_out = sum(one.n_left_out for one in found)
+    if not left_out:
+        return
+    counts = {name: sum(one.n_diverged[name] for one in found) for name in found[0].n_diverged}
+    listing = ", ".join(f"{n:,} in {name!r}" for name, n in counts.items() if n)
+    warnings.warn(
+        f"{left_out:,} of {sum(one.n_paths for one in found):,} paths, or a test function of them, became non-finite "
+        f"({listing}) and are left out of all models; what remains is conditional on survival",
+        DivergenceWarning,
+        stacklevel=3,
+    )
 
 
 def unresolved(difference: FloatArray, stderr: FloatArray, resolution: float = RESOLVED) -> NDArray[np.bool_]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,12 +13,11 @@ from numpy.typing import ArrayLike
 from optsde._arrays import FloatArray, flag, integer
 from optsde._clock import Clock, Schedule, check_begun
 from optsde._coupled import Meter, Runner, Start
-from optsde._estimate import SMALL, Estimate, estimate, unresolved
+from optsde._estimate import SMALL, Estimate, estimate, unresolved, warn_of_left_out
 from optsde._keys import Key, key_from
 from optsde._reports import Table, aligned, axes, checked_count, with_error
 from optsde._test_functions import TestFunctions
 from optsde.dynamics import Dynamics
-from optsde.errors import DivergenceWarning
 from optsde.initial import Initial
 from optsde.results import IntArray
 
@@ -306,7 +304,7 @@ def compare(
     Warns
     -----
     DivergenceWarning
-        Where a path became non-finite in any model: it is left out of all numbers.
+        Where a path, or a test function of it, became non-finite in any model: it is left out of all numbers.
 
     Notes
     -----
@@ -350,14 +348,7 @@ def compare(
         extrapolate=None if extrapolate is None else flag("extrapolate", extrapolate),
         control_variates=flag("control_variates", control_variates),
     )
-    if found.n_left_out:
-        listing = ", ".join(f"{n:,} in {name!r}" for name, n in found.n_diverged.items() if n)
-        warnings.warn(
-            f"{found.n_left_out:,} of {found.n_paths:,} paths became non-finite ({listing}) and are left out of all "
-            f"models; what remains is conditional on survival",
-            DivergenceWarning,
-            stacklevel=2,
-        )
+    warn_of_left_out([found])
     return _comparison(runner, found, chosen_paths=count is None)
 
 

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from optsde._arrays import FloatArray, flag, integer, nonnegative_number, positive_number, real_array
 from optsde._clock import Clock, Schedule, check_begun
 from optsde._coupled import Runner, Start, derived
-from optsde._estimate import Estimate, estimate
+from optsde._estimate import Estimate, estimate, warn_of_left_out
 from optsde._grid import whole
 from optsde._keys import Key, key_from
 from optsde._reports import Table, aligned, axes, checked_count, with_error
@@ -268,6 +268,9 @@ def _fit(
     def no(reason: str) -> Fit:
         return Fit(math.nan, (math.nan, math.nan), False, reason)
 
+    if not np.isfinite(error).all():
+        which = ", ".join(f"{eta:g}" for eta in etas[~np.isfinite(error)])
+        return no(f"no path is left at eta = {which}: on all of them the state or the function became non-finite")
     seen = np.array([not _unseen(one, noise) for one, noise in zip(error, stderr, strict=True)])
     noisy = ""
     if not seen.all():
@@ -359,6 +362,11 @@ def weak_order(
     TypeError, ValueError
         Naming the argument, what came and what was expected, before the work starts.
 
+    Warns
+    -----
+    DivergenceWarning
+        Where a path, or a test function of it, became non-finite: it is left out of all numbers.
+
     Notes
     -----
     The slope is that of weighted least squares in the logarithms. Its interval holds the standard errors of the points
@@ -416,6 +424,7 @@ def weak_order(
         raise ValueError(f"family: expected a step that depends on eta, got {lengths} for etas = {rates.tolist()}")
     options |= {"n_paths": count, "max_paths": most, "resolution": _RESOLUTION, "first_paths": _FIRST_PATHS}
     found = [estimate(runner, **options) for runner in runners]
+    warn_of_left_out(found)
     return _result(rates, runners, found, begin, end, key)
 
 

@@ -246,3 +246,14 @@ def test_sign_change_is_said():
     wo = optsde.weak_order(family, 0.0, ETAS[:3], t1=1.0, rng=11)
     assert not wo.resolved
     assert "sign" in wo.reason
+
+
+def test_functions_without_a_value_are_said_to_have_none():
+    def family(eta):
+        return optsde.SGD(eta).discrete(AFFINE), optsde.SGD(eta).sde(AFFINE)
+
+    nowhere = {"f": lambda state: np.full(len(state["theta"]), np.nan)}
+    with pytest.warns(optsde.DivergenceWarning, match=r"^2,000 of 2,000 paths, or a test function of them, became"):
+        wo = optsde.weak_order(family, 1.0, ETAS[:2], t1=0.5, n_paths=1000, rng=12, test_functions=nowhere)
+    assert not wo.resolved
+    assert wo.fits["f"].reason.startswith("no path is left at eta = 0.1, 0.05")

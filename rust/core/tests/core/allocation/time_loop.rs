@@ -206,11 +206,11 @@ fn algorithms<T: Element>() -> Result<Vec<Arc<dyn Stepper<T>>>> {
 /// As many allocations in a long run as in a short one.
 fn check<T: Element>(stepper: &Arc<dyn Stepper<T>>, cells: u64, increments: Increments, name: &str) -> Result<()> {
     let count = |n| allocations(stepper, cells, increments, n);
-    count(20)?; // what is done once in a process is done now
+    count(8)?; // what is done once in a process is done now
     // The thread that waits for the run makes one now and then, by chance: a step's would be there every time.
     let mut counts = (0, 1);
     for _ in 0..10 {
-        counts = (count(20)?, count(60)?);
+        counts = (count(8)?, count(24)?);
         if counts.0 == counts.1 {
             break;
         }
