@@ -398,7 +398,10 @@ def test_what_the_descriptions_say():
     for dynamics in (SGD.discrete(minibatch()), SGD.sde(minibatch()), optsde.Adam(0.01).sde(minibatch(), order=2)):
         assert "minibatch gradient noise" in dynamics.describe()
         assert "Minibatch" in repr(dynamics)
-    assert "weak order 2 in η" in optsde.Adam(0.01).sde(minibatch(), order=2).describe()
+    second = optsde.Adam(0.01).sde(minibatch(), order=2).describe()
+    assert "weak order 2 in η" in second
+    assert "Gaussian noise" not in second
+    assert "Gaussian noise of the covariance" in optsde.Adam(0.01).sde(minibatch()).describe()
     assert SGD.sde(minibatch()).noise_kind == SGD.discrete(minibatch()).noise_kind == "full"
 
 

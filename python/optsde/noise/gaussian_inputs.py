@@ -20,7 +20,8 @@ class GaussianInputs(Noise):
 
     For the loss ``Quadratic(H=C, center=x*)``, the mean of ``½ (aᵀx - y)²`` less its least value. The algorithm draws
     ``batch_size`` examples in each step and averages their gradients ``(aᵀw - δξ) a``; they are not normal. The
-    equation has normal noise of the same covariance, of d + 1 Wiener processes.
+    equation has normal noise of the same covariance, of d + 1 Wiener processes; at order 2 of RMSprop and Adam it has
+    the third and fourth moments too, with d more.
 
     Parameters
     ----------

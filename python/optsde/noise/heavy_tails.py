@@ -29,7 +29,7 @@ class StudentT(Noise):
 
     The noise of a step is that law with covariance ``cov / batch_size``: it is not averaged to a normal law. The
     variance is finite, so the equations of an optimizer hold as they are and have normal noise of the same
-    covariance.
+    covariance; those of RMSprop and Adam beyond order 1 have its fourth moments too, and need df > 4.
 
     Parameters
     ----------

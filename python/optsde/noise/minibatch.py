@@ -29,7 +29,8 @@ class Minibatch(_OfExamples):
     With ``g_i`` the gradients of the N examples and ``ḡ`` their mean, ``Σ₁ = (1/N) Σ_i (g_i - ḡ)(g_i - ḡ)ᵀ``; a step
     of B examples has the covariance ``Σ₁/B`` with replacement and ``(Σ₁/B) (N - B)/(N - 1)`` without, which is 0 for
     B = N. The equation has N Wiener processes, one an example, and the factor ``[g_1 - ḡ, …, g_N - ḡ] √(c/N)``; it is
-    never formed where a step can do without.
+    never formed where a step can do without. At order 2 of RMSprop and Adam it has the third and fourth moments of a
+    batch too, with d Wiener processes more.
 
     Parameters
     ----------
@@ -121,7 +122,8 @@ class LabelNoise(_OfExamples):
     std : float
         Standard deviation of what is added to a target, >= 0.
     signs : bool
-        ξ is ±1 with equal probabilities in the algorithm; else normal. The equation is the same.
+        ξ is ±1 with equal probabilities in the algorithm; else normal. Equations are the same but for those of order 2
+        of RMSprop and Adam, which have its fourth moment.
 
     Raises
     ------

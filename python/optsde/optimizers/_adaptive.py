@@ -114,7 +114,7 @@ class Adaptive(Optimizer):
             )
         if isinstance(problem.noise, StudentT) and problem.noise.df <= 4.0:
             raise ValueError(
-                f"order: the equations beyond order 1 have the fourth moments of the noise, and Student's law has them "
+                f"order: the equations beyond order 1 need the fourth moments of the noise, and Student's law has them "
                 f"with more than 4 degrees of freedom only, got df={problem.noise.df:g}"
             )
         if self.weight_decay > 0.0:

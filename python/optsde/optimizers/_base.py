@@ -428,6 +428,8 @@ class Model(Dynamics):
             return text
         if self._discrete:
             return f"{text}, with {law} gradient noise"
+        if self.order != 1 and "v" in self.state:
+            return f"{text}; noise of the moments of the {law} gradient noise, up to the fourth"
         return f"{text}; Gaussian noise of the covariance of the {law} gradient noise"
 
     def citation(self) -> str:

@@ -46,7 +46,7 @@ impl<T: Real> Place<'_, T> {
     pub fn shared(self, scale: f64, out: &mut [T]) {
         self.check();
         assert!(out.len() >= self.cov.rows() * (self.cov.rows() + 1) * self.width);
-        dispatch(Shared { at: self, scale: scale / self.batch.sqrt(), out });
+        dispatch(Shared { place: self, scale: scale / self.batch.sqrt(), out });
     }
 
     /// Writes the lower half of `2 Σ ∘ Σ + (κ - A Aᵀ) / B` to `d·d` rows, and the sizes of its terms.
@@ -54,7 +54,7 @@ impl<T: Real> Place<'_, T> {
         let d = self.cov.rows();
         self.check();
         assert!(out.len() >= d * d * self.width && sizes.len() >= d * self.width);
-        dispatch(Left { at: self, out, sizes });
+        dispatch(Left { place: self, out, sizes });
     }
 
     fn check(&self) {
@@ -76,7 +76,9 @@ impl<T: Real> Place<'_, T> {
             let gamma = self.row::<V>(self.gamma, j, p);
             c = gamma.mul_add(gamma, c);
         }
-        Point { q, square, inverse: zero.choose_lt(c, V::constant(1.0) / c, zero) }
+        // Below the least normal number 1 / c has no end, and all that it multiplies is 0.
+        let least = V::constant(if T::BYTES == 4 { f64::from(f32::MIN_POSITIVE) } else { f64::MIN_POSITIVE });
+        Point { q, square, inverse: c.choose_lt(least, zero, V::constant(1.0) / c) }
     }
 
     /// `n_i`.
@@ -121,7 +123,7 @@ impl<T: Real> Kernel for Whiten<'_, T> {
 }
 
 struct Shared<'a, T> {
-    at: Place<'a, T>,
+    place: Place<'a, T>,
     scale: f64,
     out: &'a mut [T],
 }
@@ -130,7 +132,7 @@ impl<T: Real> Kernel for Shared<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self) {
-        let Self { at: place, scale, out } = self;
+        let Self { place, scale, out } = self;
         let (d, width, constant) = (place.cov.rows(), place.width, <T::V<S>>::constant);
         for p in (0..width).step_by(<T::V<S> as Vector>::LANES) {
             let point = place.point::<T::V<S>>(p);
@@ -150,7 +152,7 @@ impl<T: Real> Kernel for Shared<'_, T> {
 }
 
 struct Left<'a, T> {
-    at: Place<'a, T>,
+    place: Place<'a, T>,
     out: &'a mut [T],
     sizes: &'a mut [T],
 }
@@ -159,7 +161,7 @@ impl<T: Real> Kernel for Left<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self) {
-        let Self { at: place, out, sizes } = self;
+        let Self { place, out, sizes } = self;
         let (d, width, constant) = (place.cov.rows(), place.width, <T::V<S>>::constant);
         let share = constant(1.0 / place.batch);
         for p in (0..width).step_by(<T::V<S> as Vector>::LANES) {
@@ -169,7 +171,7 @@ impl<T: Real> Kernel for Left<'_, T> {
                 let (gi, ni) = (place.row::<T::V<S>>(place.g, i, p), place.difference(&point, i, p));
                 for j in 0..i + 1 {
                     let (gj, nj) = (place.row::<T::V<S>>(place.g, j, p), place.difference(&point, j, p));
-                    let [cij, cii, cjj] = [(i, j), (i, i), (j, j)].map(|at| constant(place.cov[at]) * q2);
+                    let [cij, cii, cjj] = [(i, j), (i, i), (j, j)].map(|entry| constant(place.cov[entry]) * q2);
                     let (gg, sigma) = (gi * gj, gi.mul_add(gj, cij));
                     let mixed = cii * gj * gj + cjj * gi * gi;
                     let half = gg * gg + mixed + constant(4.0) * cij * gg - cii * cjj

@@ -171,12 +171,11 @@ impl<T: Real> Noise<T> for Minibatch<T> {
         self.factor(x, T::from_f64(1.0), f.noise, span)?;
         let n = self.n_wiener();
         batches::share_squares(f.noise, f.shared, n, n, scale.to_f64() * self.of_squares(batch), span.width);
-        let left = if self.share == 0.0 {
-            Squares { crossed: 0.0, ..Squares::GAUSSIAN }
-        } else {
-            batches::left(self.count(), batch, self.replacement)
+        let left = match self.share {
+            0.0 => Squares::NONE,
+            _ => batches::left(self.count(), batch, self.replacement),
         };
-        left.root(f.noise, scale, f.own, span.width);
+        left.root(self.dim(), f.noise, scale, f.own, span.width);
         Ok(())
     }
     fn needs_calling_thread(&self) -> bool {
@@ -301,7 +300,7 @@ impl<T: Real> Noise<T> for LabelNoise<T> {
             of_columns: self.excess * each,
         };
         let squares = Squares { groups: Some(groups), ..batches::left(self.examples.count(), batch, true) };
-        squares.root(f.noise, scale, f.own, span.width);
+        squares.root(self.dim(), f.noise, scale, f.own, span.width);
         Ok(())
     }
     fn needs_calling_thread(&self) -> bool {

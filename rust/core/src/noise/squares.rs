@@ -45,7 +45,7 @@ pub(super) fn factor<T: Real, N: Noise<T> + ?Sized>(
     span: Span,
 ) -> Result<()> {
     let (d, m, width) = (noise.dim(), noise.n_wiener(), span.width);
-    debug_assert!(!noise.is_skewed());
+    debug_assert!(!noise.is_skewed() && noise.excess() == 0.0);
     if noise.kind().is_diagonal() {
         deviations(noise, x, scale, &mut f[..d * width], span)?;
         spread_diagonal(f, d, width);
@@ -54,7 +54,7 @@ pub(super) fn factor<T: Real, N: Noise<T> + ?Sized>(
     span.check(f, d * d, "f")?;
     with_workspace(d * m * width, |columns| {
         noise.factor(x, T::from_f64(1.0), columns, span)?;
-        Squares::GAUSSIAN.root(columns, scale, f, width);
+        Squares::GAUSSIAN.root(d, columns, scale, f, width);
         Ok(())
     })
 }
@@ -98,15 +98,12 @@ pub(super) struct Squares {
 impl Squares {
     pub const GAUSSIAN: Self = Self { crossed: 2.0, parallel: 0.0, groups: None };
 
-    fn is_zero(&self) -> bool {
-        self.crossed == 0.0 && self.parallel == 0.0 && self.groups.is_none()
-    }
+    pub const NONE: Self = Self { crossed: 0.0, parallel: 0.0, groups: None };
 
     /// Writes `scale · Q`, `d·d` rows, from the columns of `S`.
-    pub fn root<T: Real>(self, columns: &[T], scale: T, out: &mut [T], width: usize) {
-        let d = (out.len() / width).isqrt();
+    pub fn root<T: Real>(self, d: usize, columns: &[T], scale: T, out: &mut [T], width: usize) {
         let out = &mut out[..d * d * width];
-        if self.is_zero() {
+        if self.crossed == 0.0 && self.parallel == 0.0 && self.groups.is_none() {
             out.fill(T::default());
             return;
         }

@@ -2,6 +2,7 @@
 
 use optsde_core::block::Span;
 use optsde_core::error::Result;
+use optsde_core::lanes::Real;
 use optsde_core::linalg::Matrix;
 use optsde_core::loss::{Activation, Criterion, DataLoss, LinearRegression, Network, Quadratic};
 use optsde_core::noise::{Factor, GaussianInputs, LabelNoise, Minibatch, Noise, SquareFactors};
@@ -215,4 +216,25 @@ fn variables_with_a_fourth_cumulant() -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Without label noise all moments go to zero at the minimum, by way of numbers that are not normal.
+#[test]
+fn gaussian_inputs_next_to_the_minimum() -> Result<()> {
+    fn finite<T: Real>(exponents: std::ops::Range<i32>) -> Result<()> {
+        let cov = Matrix::new(2, 2, vec![1.0, 0.4, 0.4, 0.5])?;
+        let loss = Arc::new(Quadratic::full(&cov, None)?.cast::<T>());
+        let noise = GaussianInputs::<T>::new(loss, cov, vec![0.0; 2], 0.0)?;
+        for exponent in exponents {
+            let w = 10.0_f64.powi(-exponent);
+            let x: Vec<T> = [w, -0.7 * w].iter().flat_map(|w| [T::from_f64(*w); SPAN.width]).collect();
+            let [mut s, mut a, mut q] = [6, 6, 4].map(|rows| vec![T::from_f64(f64::NAN); rows * SPAN.width]);
+            let factors = SquareFactors { noise: &mut s, shared: &mut a, own: &mut q };
+            noise.skewed_squares(&x, 2.0, T::from_f64(1.0), factors, SPAN)?;
+            assert!([s, a, q].concat().iter().all(|f| f.to_f64().is_finite()), "1e-{exponent}");
+        }
+        Ok(())
+    }
+    finite::<f64>(140..325)?;
+    finite::<f32>(15..50)
 }

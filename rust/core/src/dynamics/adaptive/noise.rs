@@ -195,19 +195,21 @@ impl<T: Real> DrivingNoise<T> {
         })
     }
 
-    /// Of skewed noise: `q = A(x) dw + Q(x) db`, where there are increments, and, where it is asked for, the third moments of
-    /// each component, times what multiplies the time in the factors: the diagonal of `A Rᵀ`. All of `d` rows.
+    /// Of skewed noise: `z = R(x) dw` and `q = A(x) dw + Q(x) db`, where there are increments, and, where it is asked for, the
+    /// third moments of each component, times what multiplies the time in the factors: the diagonal of `A Rᵀ`. All of
+    /// `d` rows.
     pub fn skewed(
         &self,
         x: &[T],
         increments: Option<(&[T], &[T])>,
-        q: &mut [T],
+        [z, q]: [&mut [T]; 2],
         thirds: Option<&mut [T]>,
         span: Span,
     ) -> Result<()> {
         let width = span.width;
         self.with_square_factors(x, span, |noise, shared, own| {
             if let Some((dw, db)) = increments {
+                apply_factor(noise, dw, z, width);
                 apply_factor(shared, dw, q, width);
                 with_workspace(q.len(), |of_own| {
                     apply_factor(own, db, of_own, width);

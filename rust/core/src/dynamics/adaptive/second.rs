@@ -12,9 +12,10 @@
 //!                                      κ = -½ c_2 r           (fresh, Adam)
 //! ```
 //!
-//! where `r` is the target of `v` minus `v`. Third moments `μ_3` of the noise add `-c_2 Γ D' μ_3` to `b_1` of `θ` of fresh RMSprop. In the batch-equivalent regime RMSprop's noise `-Γ D z` is of order 0 and is
-//! corrected as the gradient is: `-½ Γ D H (Γ D z) + k z`, with `-c_2 Γ D' C dW` where fourth moments are not a Gaussian's and v is fresh. A schedule gives `a_0 = (Γ D) Σ (Γ D)` the term `-½ ∂_t a_0`, which is
-//! what `½ Γ' D z` in `k z` makes.
+//! where `r` is the target of `v` minus `v`. Third moments `μ_3` of the noise add `-c_2 Γ D' μ_3` to `b_1` of `θ` of fresh RMSprop.
+//! In the batch-equivalent regime RMSprop's noise `-Γ D z` is of order 0 and is corrected as the gradient is:
+//! `-½ Γ D H (Γ D z) + k z`, with `-c_2 Γ D' C dW` where fourth moments are not a Gaussian's and v is fresh. A schedule gives
+//! `a_0 = (Γ D) Σ (Γ D)` the term `-½ ∂_t a_0`, which is what `½ Γ' D z` in `k z` makes.
 
 use super::constants::Now;
 use super::preconditioner::{Preconditioner, Quantity};

@@ -103,7 +103,7 @@ impl<T: Real> Adaptive<T> {
             self.loss.grad(theta, g, span)?;
             let variances = self.noise.variances(theta, s, span)?;
             if shifts || skewed && increments.is_some() {
-                self.noise.skewed(theta, increments, q, shifts.then_some(&mut *skew), span)?;
+                self.noise.skewed(theta, increments, [&mut *z, &mut *q], shifts.then_some(&mut *skew), span)?;
             }
             let slopes = match drift {
                 None => None,
@@ -125,8 +125,8 @@ impl<T: Real> Adaptive<T> {
             let kick = match increments {
                 None => None,
                 Some((dw, db)) => {
-                    self.noise.apply(theta, dw, z, span)?;
                     if !skewed {
+                        self.noise.apply(theta, dw, z, span)?;
                         self.noise.apply_squares(theta, db, q, span)?;
                     }
                     if corrects_noise {
