@@ -30,7 +30,7 @@ demo: $(VENV)/.installed-demo
 
 test: $(VENV)/.installed-test
 	cargo test --tests --workspace --exclude optsde-python $(CARGO_FLAGS)
-	$(PY) -m pytest
+	$(PY) -m pytest --numprocesses 2 --dist loadfile
 
 quality: $(VENV)/.installed-test
 	cargo test --tests --release --workspace --exclude optsde-python $(CARGO_FLAGS) -- --ignored
