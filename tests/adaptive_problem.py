@@ -7,6 +7,7 @@ batch-equivalent regime v of the formulas is lr² times the library's, and so is
 import closed_moments as closed
 import numpy as np
 import optsde
+import reference_optimizers as reference
 
 TAU, C, C1, C2, EPS, T = 0.125, 0.8, 1.5, 0.8, 0.05, 1.0
 A = np.array([[1.2, 0.4], [0.4, 0.8]])
@@ -99,3 +100,29 @@ def adam_gain(tau, offsets, c=(C1, C2)):
         return np.sqrt(b) / a, db / (2 * np.sqrt(b) * a) - np.sqrt(b) * da / a**2
 
     return gain
+
+
+def leading(name, regime, ordering, tau, moments):
+    """b0 and a0 of the stacked state in the formulas' units; ``moments(theta)``: the gradient's mean and covariance."""
+    gain = adam_gain(tau, reference.OFFSETS[ordering])
+    second = closed.corrections(C2, tau, reference.OFFSETS[ordering][1])
+    batch = regime == "batch_equivalent"
+
+    def b0(x, t):
+        (g, cov), v = moments(x[:2]), x[-2:]
+        r = np.diag(cov) - v + (0.0 if batch else g**2)
+        if name == "RMSprop":
+            return np.concatenate([-g / (np.sqrt(v) + EPS), C * r])
+        d = 1 / (np.sqrt(v) + EPS * np.sqrt(second(t)[0]))
+        return np.concatenate([-gain(t)[0] * d * x[2:4], C1 * (g - x[2:4]), C2 * r])
+
+    def a0(x, t):
+        out = np.zeros((len(x), len(x)))
+        if batch and name == "RMSprop":
+            d = 1 / (np.sqrt(x[-2:]) + EPS)
+            out[:2, :2] = d[:, None] * moments(x[:2])[1] * d
+        elif batch:
+            out[2:4, 2:4] = C1**2 * moments(x[:2])[1]
+        return out
+
+    return b0, a0

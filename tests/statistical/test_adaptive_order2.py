@@ -22,6 +22,7 @@ from adaptive_problem import (
     adam_gain,
     corrected,
     grad,
+    leading,
     optimizer,
     problem,
     sigma,
@@ -225,31 +226,9 @@ BOUNDS = {
 }
 
 
-def leading(name, regime, ordering, tau, constant):
-    """b0 and a0 of the stacked state in the formulas' units."""
-    gain = adam_gain(tau, reference.OFFSETS[ordering])
-    second = closed.corrections(C2, tau, reference.OFFSETS[ordering][1])
-    batch = regime == "batch_equivalent"
-
-    def b0(x, t):
-        theta, v = x[:2], x[-2:]
-        g, s = grad(theta), np.diag(sigma(theta, constant))
-        r = s - v + (0.0 if batch else g**2)
-        if name == "RMSprop":
-            return np.concatenate([-g / (np.sqrt(v) + EPS), C * r])
-        d = 1 / (np.sqrt(v) + EPS * np.sqrt(second(t)[0]))
-        return np.concatenate([-gain(t)[0] * d * x[2:4], C1 * (g - x[2:4]), C2 * r])
-
-    def a0(x, t):
-        out = np.zeros((len(x), len(x)))
-        if batch and name == "RMSprop":
-            d = 1 / (np.sqrt(x[-2:]) + EPS)
-            out[:2, :2] = d[:, None] * sigma(x[:2], constant) * d
-        elif batch:
-            out[2:4, 2:4] = C1**2 * sigma(x[:2], constant)
-        return out
-
-    return b0, a0
+def gradient_moments(constant):
+    """Mean and covariance of the stochastic gradient, as functions of θ."""
+    return lambda theta: (grad(theta), sigma(theta, constant))
 
 
 def chain(name, regime, ordering, tau, x, t, constant):
@@ -285,7 +264,7 @@ def test_one_step_moments(name, regime, ordering, constant):
     for halving in range(3, 10):
         tau = 2.0**-halving
         drift, a = at_point(name, regime, ordering, "constant" if constant else "theta", tau)
-        b0, a0 = leading(name, regime, ordering, tau, constant)
+        b0, a0 = leading(name, regime, ordering, tau, gradient_moments(constant))
         ratios.append(defects(chain(name, regime, ordering, tau, x, T, constant), drift, a, b0, a0, x, T, tau))
     assert_bounded(ratios, BOUNDS[name, regime, ordering])
 
@@ -296,7 +275,7 @@ def test_one_step_moments_reject_wrong_terms(name, regime, ordering):
     x = np.concatenate([POINT[key] for key in NAMES[name]])
     tau = 2.0**-9
     drift, a = at_point(name, regime, ordering, "constant", tau)
-    b0, a0 = leading(name, regime, ordering, tau, True)
+    b0, a0 = leading(name, regime, ordering, tau, gradient_moments(True))
     lead = b0(x, T)
     moments = chain(name, regime, ordering, tau, x, T, True)
     most = BOUNDS[name, regime, ordering]

@@ -6,12 +6,11 @@ labels and inputs, Student's law). Nothing is random.
 
 import itertools
 
-import closed_moments as closed
 import numpy as np
 import optsde
 import pytest
 import reference_optimizers as reference
-from adaptive_problem import C1, C2, EPS, NAMES, ORDERINGS, C, adam_gain, corrected, optimizer, small
+from adaptive_problem import C1, C2, EPS, NAMES, ORDERINGS, C, corrected, leading, optimizer, small
 from one_step import assert_bounded, chain_moments, defects, normal_nodes
 from optimizer_tools import coefficients, noise_covariance
 
@@ -100,6 +99,7 @@ def student(cov, df=10.0):
     return problem, gradient, np.outer(weights, weights).ravel()
 
 
+# Problems (or functions of the noise's variance in the library's units), outcomes (theta, scale) -> (n, d), weights.
 LAWS = {
     "batches of one": lambda: minibatch(1, True),
     "batches of two": lambda: minibatch(2, True),
@@ -115,13 +115,6 @@ LAWS = {
 }
 
 
-def given(law, regime="ballistic", tau=1.0):
-    """The problem at a rate, the gradient (theta) -> (n, d) of its outcomes in the formulas' units, their weights."""
-    problem, gradient, weights = LAWS[law]()
-    unit = small(regime, tau)[1]
-    return problem(1 / unit**2) if callable(problem) else problem, lambda theta: gradient(theta, 1.0), weights
-
-
 def moments(gradient, weights, theta):
     g = gradient(np.broadcast_to(theta, (len(weights), 2)))
     mean = weights @ g
@@ -129,42 +122,13 @@ def moments(gradient, weights, theta):
     return mean, np.einsum("n,ni,nj->ij", weights, z, z)
 
 
-def leading(name, regime, ordering, tau, law):
-    """b0 and a0 in the formulas' units."""
-    _, gradient, weights = given(law)
-    gain, batch = adam_gain(tau, reference.OFFSETS[ordering]), regime == "batch_equivalent"
-    second = closed.corrections(C2, tau, reference.OFFSETS[ordering][1])
-
-    def b0(x, t):
-        g, cov = moments(gradient, weights, x[:2])
-        v = x[-2:]
-        r = np.diag(cov) - v + (0.0 if batch else g**2)
-        if name == "RMSprop":
-            return np.concatenate([-g / (np.sqrt(v) + EPS), C * r])
-        d = 1 / (np.sqrt(v) + EPS * np.sqrt(second(t)[0]))
-        return np.concatenate([-gain(t)[0] * d * x[2:4], C1 * (g - x[2:4]), C2 * r])
-
-    def a0(x, t):
-        out = np.zeros((len(x), len(x)))
-        if not batch:
-            return out
-        _, cov = moments(gradient, weights, x[:2])
-        if name == "RMSprop":
-            d = 1 / (np.sqrt(x[-2:]) + EPS)
-            out[:2, :2] = d[:, None] * cov * d
-        else:
-            out[2:4, 2:4] = C1**2 * cov
-        return out
-
-    return b0, a0
-
-
 def step(name, regime, ordering, tau, law):
     """Defects by tau³, with the equation's covariance and with that of Gaussian noise."""
     x = np.concatenate([{"theta": THETA, "m": M, "v": V}[key] for key in NAMES[name]])
     t, (lr, unit) = 1.0, small(regime, tau)
-    problem, _, weights = given(law, regime, tau)
-    outcomes = LAWS[law]()[1]
+    problem, outcomes, weights = LAWS[law]()
+    if callable(problem):
+        problem = problem(1 / unit**2)
     state = dict(zip(NAMES[name], x.reshape(-1, 2), strict=True))
     state["v"] = state["v"] / unit**2
     drift, factor = coefficients(corrected(optimizer(name, regime, ordering, tau), problem, regime), state, t)
@@ -183,7 +147,7 @@ def step(name, regime, ordering, tau, law):
     mean, moment = chain_moments(
         update, NAMES[name], x / scale, round(t / tau), gradient, np.zeros((len(weights), 0)), weights
     )
-    b0, a0 = leading(name, regime, ordering, tau, law)
+    b0, a0 = leading(name, regime, ordering, tau, lambda theta: moments(lambda x: outcomes(x, 1.0), weights, theta))
     chain = mean * scale, moment * np.outer(scale, scale)
     g, cov = moments(lambda theta: outcomes(theta, 1.0), weights, x[:2])
     normal = a.copy()
