@@ -104,7 +104,7 @@ impl<T: Real> DrivingNoise<T> {
             None
         };
         let constant = constant.map(|factor| factor.scaled(scales.noise));
-        let cubes = constant.as_ref().filter(|_| model.excess() != 0.0).map(Factor::cubes);
+        let cubes = constant.as_ref().filter(|_| squares.is_some() && model.excess() != 0.0).map(Factor::cubes);
         let cubes = cubes.map(|cubes| Shape::new(Some(cubes.scaled(model.excess())), kind));
         let shape = Shape::new(constant, kind);
         Ok(Self { model, scales, shape, squares, cubes, variances })
