@@ -559,11 +559,16 @@ impl<T: Real> SliceFormula for Network<T> {
         let (weights, memory) = self.weights(x, memory);
         let (means, memory) = memory.split_at_mut(weights.len());
         let share = 1.0 / self.inputs.rows() as f64;
-        self.pass(&Everything(self), weights, Sum::Gradients, means, memory);
-        for mean in &mut *means {
-            *mean = N::constant(share) * *mean;
+        // One call for the means and for the deviations from them: what is called is long, and compiled in line.
+        for centred in [false, true] {
+            let (sum, sums) = if centred { (Sum::Deviations(means), &mut *out) } else { (Sum::Gradients, &mut *means) };
+            self.pass(&Everything(self), weights, sum, sums, memory);
+            if !centred {
+                for mean in &mut *means {
+                    *mean = N::constant(share) * *mean;
+                }
+            }
         }
-        self.pass(&Everything(self), weights, Sum::Deviations(means), out, memory);
         self.pull_back_squares(x, share, out);
     }
 
