@@ -79,6 +79,10 @@ def main(name, threads_left):
         optsde.simulate(dynamics, START, rng=7, **{"observe": watch()} | options)
     except optsde.Interrupted as raised:
         stop, stopped = time.monotonic(), raised
+    except KeyboardInterrupt:
+        # Python was still preparing the run: there is nothing to keep.
+        print(f"early {time.monotonic()}", flush=True)
+        return
     else:
         raise AssertionError("the run was not interrupted")
     partial = stopped.partial
