@@ -99,6 +99,33 @@ def student(cov, df=10.0):
     return problem, gradient, np.outer(weights, weights).ravel()
 
 
+def regression(loss, gradient):
+    """A regression with noise that its data do not make."""
+    points, weights = normal_nodes(2)
+    root = np.linalg.cholesky(STUDENT)
+
+    def problem(variance):
+        return optsde.Problem(loss, optsde.noise.Gaussian(variance * STUDENT))
+
+    return problem, lambda theta, scale: gradient(theta) + scale * points @ root.T, weights
+
+
+def logistic():
+    labels = np.array([0, 1, 1, 0])
+    loss = optsde.losses.LogisticRegression(2 * X, labels, l2=0.1)
+    return regression(loss, lambda theta: (1 / (1 + np.exp(-2 * theta @ X.T)) - labels) @ X / 2 + 0.1 * theta)
+
+
+def softmax():
+    inputs, labels = 3 * X[:, 0], np.array([0, 1, 1, 0])
+
+    def gradient(theta):
+        powers = np.exp(theta[:, None, :] * inputs[:, None])
+        return np.einsum("nik,i->nk", powers / powers.sum(axis=2, keepdims=True) - np.eye(2)[labels], inputs) / 4
+
+    return regression(optsde.losses.SoftmaxRegression(inputs[:, None], labels), gradient)
+
+
 # Problems (or functions of the noise's variance in the library's units), outcomes (theta, scale) -> (n, d), weights.
 LAWS = {
     "batches of one": lambda: minibatch(1, True),
@@ -114,6 +141,12 @@ LAWS = {
     "student, diagonal": lambda: student([0.3, 0.2]),
 }
 
+REGRESSIONS = {
+    "linear": lambda: regression(HAND, lambda theta: (theta @ X.T - Y) @ X / 4),
+    "logistic": logistic,
+    "softmax": softmax,
+}
+
 
 def moments(gradient, weights, theta):
     g = gradient(np.broadcast_to(theta, (len(weights), 2)))
@@ -126,7 +159,7 @@ def step(name, regime, ordering, tau, law):
     """Defects by tau³, with the equation's covariance and with that of Gaussian noise."""
     x = np.concatenate([{"theta": THETA, "m": M, "v": V}[key] for key in NAMES[name]])
     t, (lr, unit) = 1.0, small(regime, tau)
-    problem, outcomes, weights = LAWS[law]()
+    problem, outcomes, weights = (LAWS | REGRESSIONS)[law]()
     if callable(problem):
         problem = problem(1 / unit**2)
     state = dict(zip(NAMES[name], x.reshape(-1, 2), strict=True))
@@ -190,9 +223,59 @@ def test_one_step_of_the_corrected_equation(name, ordering, law):
     assert wrong[-1] > 1.9 * wrong[-2] > 1.9 * 1.9 * wrong[-3]
 
 
+@pytest.mark.parametrize("loss", REGRESSIONS)
+@pytest.mark.parametrize("ordering", ORDERINGS)
+@pytest.mark.parametrize("name", NAMES)
+def test_one_step_of_the_corrected_equation_of_regressions(name, ordering, loss):
+    found = [step(name, "batch_equivalent", ordering, 2.0**-halving, loss)[0] for halving in range(7, 12)]
+    assert_bounded(found, (2.0, 8.0))
+
+
 def test_laws_without_fourth_moments_are_refused():
     problem = optsde.Problem(optsde.losses.Quadratic([1.0]), optsde.noise.StudentT(4.0, [1.0]))
     for regime, order in (("ballistic", 2), ("batch_equivalent", "corrected")):
         with pytest.raises(ValueError, match=r"^order: .* more than 4 degrees of freedom .* got df=4"):
             optsde.Adam(0.01).sde(problem, order=order, regime=regime)
     assert optsde.Adam(0.01).sde(problem).order == 1
+
+
+def test_noise_of_adams_mean_turns_with_the_parameters():
+    # Batches have no scale that falls with the rate: the factor itself, c1 ((1 + c1 tau/2) R + tau/2 dR) for m.
+    lr, batch = 0.1, 3
+    tau = lr**2
+    loss = optsde.losses.LogisticRegression(2 * X, [0, 1, 1, 0], l2=0.1)
+    problem = optsde.Problem(loss, optsde.noise.Minibatch(), batch_size=batch)
+    betas = (1 - C1 * tau, 1 - C2 * tau)
+    adam = optsde.Adam(lr, betas=betas, eps=EPS, bias_correction=False)
+    state = {"theta": THETA, "m": M, "v": V}
+    _, factor = coefficients(adam.sde(problem, order="corrected"), state, 1.0)
+
+    def root(theta):
+        grads = loss.example_grads(theta)
+        return lr * (grads - grads.mean(axis=0)).T / np.sqrt(len(grads) * batch)
+
+    w = M / (lr * (np.sqrt(V) + EPS))
+    h = 1e-5
+    turned = (root(THETA + h * w) - root(THETA - h * w)) / (2 * h)
+    expected = C1 * ((1 + C1 * tau / 2) * root(THETA) + tau / 2 * turned)
+    np.testing.assert_allclose(factor[2:4, :4], expected, rtol=1e-8)
+    assert np.abs(tau / 2 * turned).max() > 1e-3 * np.abs(expected).max()
+    assert not factor[2:4, 4:].any()
+    # The noise of θ, and that of v but for what its squares have by themselves.
+    np.testing.assert_allclose(
+        factor[:2, :4], -0.5 * C1 * tau / (lr * (np.sqrt(V) + EPS))[:, None] * root(THETA), rtol=1e-8
+    )
+
+
+@pytest.mark.parametrize("data", ["Minibatch", "LabelNoise"])
+def test_what_has_no_corrected_equation_says_why(data):
+    noise = optsde.noise.Minibatch() if data == "Minibatch" else optsde.noise.LabelNoise(0.5)
+    problem = optsde.Problem(HAND, noise, batch_size=2)
+    with pytest.raises(
+        ValueError, match=r'^order: "corrected" of RMSprop needs gradient noise of a constant covariance'
+    ):
+        optsde.RMSprop(0.01).sde(problem, order="corrected").describe()
+    assert "order corrected" in optsde.Adam(0.01).sde(problem, order="corrected").describe()
+    network = optsde.Problem(optsde.losses.MLP(X, Y, (2,)), noise, batch_size=2)
+    with pytest.raises(ValueError, match=r'^order: "corrected" of Adam needs the derivative of the noise'):
+        optsde.Adam(0.01).sde(network, order="corrected").describe()

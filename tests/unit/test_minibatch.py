@@ -410,10 +410,3 @@ def test_softmax_has_its_block():
     theta = np.arange(9.0)
     assert loss.split(theta)["W"].shape == (3, 3)
     np.testing.assert_array_equal(loss.join({"W": theta.reshape(3, 3)}), theta)
-
-
-@pytest.mark.parametrize("kind", [losses.LinearRegression, losses.LogisticRegression, losses.SoftmaxRegression])
-def test_the_corrected_equation_is_refused_before_a_run(kind):
-    problem = optsde.Problem(kind(np.eye(3), [0, 1, 1]), noise.Gaussian(1.0))
-    with pytest.raises(ValueError, match=r"^loss: sde\(order='corrected'\) needs third derivatives"):
-        optsde.RMSprop(0.01).sde(problem, order="corrected")

@@ -28,11 +28,6 @@ class Loss(Description):
     def _spec(self) -> dict[str, Any]:
         """The description that the native module reads."""
 
-    @property
-    def _third_in_runs(self) -> bool:
-        """Whether a run can ask for third derivatives."""
-        return True
-
     def _require(self, piece: str, reason: str) -> None:
         """Raises ValueError where the user's loss lacks a piece; the built-in losses have all of them."""
 

@@ -48,10 +48,6 @@ class LinearRegression(OverExamples):
         self._set(X=examples, y=targets(y, len(examples), (1,)))
 
     @property
-    def _third_in_runs(self) -> bool:
-        return False
-
-    @property
     def n_examples(self) -> int:
         """N."""
         return len(self.X)
@@ -112,10 +108,6 @@ class LogisticRegression(OverExamples):
     def __init__(self, X: ArrayLike, y: ArrayLike, l2: float = 0.0) -> None:
         examples = matrix("X", X, "(N, d)")
         self._set(X=examples, y=_binary(y, len(examples)), l2=nonnegative_number("l2", l2))
-
-    @property
-    def _third_in_runs(self) -> bool:
-        return False
 
     @property
     def n_examples(self) -> int:
@@ -180,10 +172,6 @@ class SoftmaxRegression(Blocks, OverExamples):
     def __init__(self, X: ArrayLike, y: ArrayLike, l2: float = 0.0) -> None:
         examples = matrix("X", X, "(N, p)")
         self._set(X=examples, y=classes(y, len(examples)), l2=nonnegative_number("l2", l2))
-
-    @property
-    def _third_in_runs(self) -> bool:
-        return False
 
     @property
     def n_examples(self) -> int:

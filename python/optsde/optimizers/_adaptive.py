@@ -123,14 +123,6 @@ class Adaptive(Optimizer):
             )
         if not is_smooth(self.lr):
             raise ValueError("order: the equations beyond order 1 need a schedule without jumps, and this one jumps")
-        if order == "corrected":
-            problem.loss._require("third", f"sde(order={order!r})")
-            if not problem.loss._third_in_runs:
-                name = type(problem.loss).__name__
-                raise ValueError(
-                    f"loss: sde(order='corrected') needs third derivatives at every step; {name} has them at single "
-                    f"points only (loss.third), not in runs"
-                )
 
     def _starts_at_gradient(self, model: Model) -> bool:
         return not model._discrete and not self._corrected

@@ -9,8 +9,9 @@ from numpy.typing import ArrayLike
 
 from optsde._arrays import nonnegative_number
 from optsde.optimizers._adaptive import Adaptive, checked_ordering, decay_rate
-from optsde.optimizers._base import Model
+from optsde.optimizers._base import Model, Order
 from optsde.optimizers._rates import LearningRate, learning_rate
+from optsde.problem import Problem
 from optsde.schedules import Schedule
 
 
@@ -90,6 +91,11 @@ class RMSprop(Adaptive):
     @property
     def _corrected(self) -> bool:
         return False
+
+    def _check_order(self, problem: Problem, order: Order, regime: str | None) -> None:
+        super()._check_order(problem, order, regime)
+        if order == "corrected":
+            problem.loss._require("third", f"sde(order={order!r})")
 
     def _variables(self, form: str, regime: str | None) -> tuple[str, ...]:
         return ("theta", "v")

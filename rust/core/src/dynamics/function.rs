@@ -6,7 +6,7 @@ use crate::elementwise;
 use crate::error::{Error, Result};
 use crate::function::BlockFunction;
 use crate::lanes::Real;
-use crate::noise::{Noise, NoiseKind, spread_diagonal};
+use crate::noise::{Noise, NoiseKind, apply_along, spread_diagonal};
 use std::sync::Arc;
 
 /// A diffusion factor of the user's.
@@ -110,6 +110,17 @@ impl<T: Real> Noise<T> for FunctionNoise<T> {
     }
     fn jacobian(&self, x: &[T], scale: T, j: &mut [T], _scratch: &mut [T], span: Span) -> Result<()> {
         self.slopes(0.0, x, scale, j, span)
+    }
+    fn apply_along(&self, x: &[T], v: &[T], scale: T, dw: &[T], out: &mut [T], span: Span) -> Result<()> {
+        if self.kind != NoiseKind::Diagonal {
+            return apply_along(self, x, v, scale, dw, out, span);
+        }
+        // not from the deviation times its slope, as a deviation may be 0
+        self.jacobian()?.call(0.0, x, &[self.dim], out, span)?;
+        rescale(out, scale);
+        elementwise::multiply(out, v);
+        elementwise::multiply(out, dw);
+        Ok(())
     }
     fn needs_calling_thread(&self) -> bool {
         self.calls_python()

@@ -59,6 +59,16 @@ pub trait DataLoss<T: Real>: Loss<T> {
         })
     }
 
+    /// Whether it has [`DataLoss::weighted_hess_vec`], as losses of linear predictors do.
+    fn has_weighted_hess_vec(&self) -> bool {
+        false
+    }
+
+    /// `out = Σ_i w_i ∇²f_i(x) v` over all examples, with weights as in [`DataLoss::weighted_grad`].
+    fn weighted_hess_vec(&self, _x: &[T], _v: &[T], _weights: &[T], _out: &mut [T], _span: Span) -> Result<()> {
+        Err(Error::missing("the Hessians of the examples' losses"))
+    }
+
     /// Outputs of one example where `f_i = (c/2) |φ_i(x) - y_i|²`, with one `c` for all examples: `N` where the loss is a
     /// sum of squares, else 1. None for other losses, which have no label noise.
     fn outputs(&self) -> Option<usize> {

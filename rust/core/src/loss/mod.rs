@@ -127,6 +127,3 @@ fn all_finite(argument: &str, values: &[f64]) -> Result<()> {
 fn dimension(dim: usize, least: usize) -> Result<usize> {
     if dim >= least { Ok(dim) } else { Err(Error::invalid("dim", format!("{dim}, but at least {least} is needed"))) }
 }
-
-#[cfg(test)]
-mod tests;

@@ -164,6 +164,18 @@ impl<T: Real> Noise<T> for Minibatch<T> {
         times(&mut out[..self.dim() * span.width], scale * self.share);
         Ok(())
     }
+    fn has_apply_along(&self) -> bool {
+        self.data.has_weighted_hess_vec()
+    }
+    fn apply_along(&self, x: &[T], v: &[T], scale: T, dw: &[T], out: &mut [T], span: Span) -> Result<()> {
+        let rows = self.n_wiener() * span.width;
+        with_workspace(rows + span.width, |weights| {
+            centre(&dw[..rows], weights, span.width);
+            self.data.weighted_hess_vec(x, v, &weights[..rows], out, span)
+        })?;
+        times(&mut out[..self.dim() * span.width], self.rate(scale.to_f64()));
+        Ok(())
+    }
     fn is_skewed(&self) -> bool {
         true
     }
@@ -281,6 +293,13 @@ impl<T: Real> Noise<T> for LabelNoise<T> {
     fn variances_along(&self, x: &[T], v: &[T], scale: f64, out: &mut [T], span: Span) -> Result<()> {
         self.examples.variances_along(x, v, scale, out, span)?;
         self.add_squares(Some(v), x, scale, out, span)
+    }
+    fn has_apply_along(&self) -> bool {
+        self.examples.has_apply_along()
+    }
+    fn apply_along(&self, x: &[T], v: &[T], scale: T, dw: &[T], out: &mut [T], span: Span) -> Result<()> {
+        // outputs of linear predictors have no second derivatives, which the labels' increments would multiply
+        self.examples.apply_along(x, v, scale, dw, out, span)
     }
     fn is_skewed(&self) -> bool {
         true

@@ -1,6 +1,7 @@
 //! The covariance of the gradient noise of one example: one file a model.
 
 mod affine_diagonal;
+mod along;
 mod gaussian;
 mod gaussian_inputs;
 mod gaussian_inputs_squares;
@@ -12,11 +13,10 @@ mod minibatch_squares;
 mod semidefinite;
 mod squares;
 mod stable;
-#[cfg(test)]
-mod tests;
 mod variances;
 
 pub use affine_diagonal::{AffineDiagonal, Deviation};
+pub(crate) use along::apply_along;
 pub use gaussian::{Factor, Gaussian, StudentT, Zero};
 pub use gaussian_inputs::GaussianInputs;
 pub use gradient_noise::GradientNoise;
@@ -101,6 +101,17 @@ pub trait Noise<T: Real>: Send + Sync {
             return Err(Error::missing("the jacobian of the noise"));
         }
         variances::variances_along(self, x, v, scale, out, span)
+    }
+    /// Whether it has [`Noise::apply_along`].
+    fn has_apply_along(&self) -> bool {
+        self.has_jacobian()
+    }
+    /// The derivative of [`Noise::apply`] along each path's vector in `v`: `out = scale · (∂_v S)(x) dw`, `d` rows.
+    fn apply_along(&self, x: &[T], v: &[T], scale: T, dw: &[T], out: &mut [T], span: Span) -> Result<()> {
+        if !self.has_apply_along() {
+            return Err(Error::missing("the jacobian of the noise"));
+        }
+        apply_along(self, x, v, scale, dw, out, span)
     }
     /// The fourth cumulant of the independent variables of variance 1 that a constant factor multiplies: 0 of normal ones.
     fn excess(&self) -> f64 {

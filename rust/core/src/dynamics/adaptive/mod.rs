@@ -213,13 +213,21 @@ fn check_order<T: Real>(model: &AdaptiveModel, noise: &dyn Noise<T>) -> Result<(
         return Err(Error::invalid("order", "only order 1 is known for noise without fourth moments"));
     }
     let varies = noise.constant().is_none() && noise.kind() != NoiseKind::None;
-    if varies && model.order == Order::Corrected {
-        return Err(Error::invalid("order", "\"corrected\" needs gradient noise of a constant covariance"));
-    }
-    if varies && !noise.has_variances_along() {
-        return Err(Error::missing("the jacobian of the noise"));
-    }
-    Ok(())
+    let lacking = match (model.order, model.rule) {
+        _ if !varies => None,
+        (Order::Corrected, Rule::RmsProp { .. }) => {
+            Some("\"corrected\" of RMSprop needs gradient noise of a constant covariance")
+        }
+        (Order::Corrected, Rule::Adam { .. }) if !noise.has_apply_along() => Some(
+            "\"corrected\" of Adam needs the derivative of the noise's factor: a function has it with a jacobian, a \
+             minibatch if the loss is a linear, logistic or softmax regression",
+        ),
+        _ if !noise.has_variances_along() => {
+            Some("only order 1 is known of noise without derivatives: a function has them with a jacobian")
+        }
+        _ => None,
+    };
+    lacking.map_or(Ok(()), |reason| Err(Error::invalid("order", reason)))
 }
 
 /// What is true of the noise. At order 1 that of Adam moves `m` alone, on which no coefficient depends, so it commutes;

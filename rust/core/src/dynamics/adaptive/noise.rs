@@ -164,6 +164,11 @@ impl<T: Real> DrivingNoise<T> {
         with_workspace(rows * span.width, |work| self.model.apply(x, scale, dw, out, work, span))
     }
 
+    /// `out = (∂_w R)(x) dw`, `d` rows.
+    pub fn apply_along(&self, x: &[T], w: &[T], dw: &[T], out: &mut [T], span: Span) -> Result<()> {
+        self.model.apply_along(x, w, T::from_f64(self.scales.noise), dw, out, span)
+    }
+
     /// `out = Q(x) db`, `d` rows, of noise that is not skewed.
     pub fn apply_squares(&self, x: &[T], db: &[T], out: &mut [T], span: Span) -> Result<()> {
         match &self.squares {

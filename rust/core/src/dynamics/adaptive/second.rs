@@ -15,7 +15,8 @@
 //! where `r` is the target of `v` minus `v`. Third moments `μ_3` of the noise add `-c_2 Γ D' μ_3` to `b_1` of `θ` of fresh RMSprop.
 //! In the batch-equivalent regime RMSprop's noise `-Γ D z` is of order 0 and is corrected as the gradient is:
 //! `-½ Γ D H (Γ D z) + k z`, with `-c_2 Γ D' C dW` where fourth moments are not a Gaussian's and v is fresh. A schedule gives
-//! `a_0 = (Γ D) Σ (Γ D)` the term `-½ ∂_t a_0`, which is what `½ Γ' D z` in `k z` makes.
+//! `a_0 = (Γ D) Σ (Γ D)` the term `-½ ∂_t a_0`, which is what `½ Γ' D z` in `k z` makes. Adam's noise `c_1 z` has there, where
+//! `R` varies, `½ c_1 (∂_w R) dW` with `w = Γ D m`: on its way to the end of a step `θ` has moved on along `-w`.
 
 use super::constants::Now;
 use super::preconditioner::{Preconditioner, Quantity};
@@ -61,6 +62,8 @@ pub(super) struct Kick<'a, T> {
     pub hz: Option<&'a [T]>,
     /// `C dW`, for fresh RMSprop in the batch-equivalent regime where noise is not Gaussian.
     pub cubes: Option<&'a [T]>,
+    /// `(∂_w R) dW`, for Adam in the batch-equivalent regime where `R` varies.
+    pub along: Option<&'a [T]>,
 }
 
 /// Drift and noise of all coordinates, in the unit of the algorithm.
@@ -108,6 +111,7 @@ impl<T: Real> Second<'_, T> {
             self.kick.map(|kick| kick.q),
             self.kick.and_then(|kick| kick.hz),
             self.kick.and_then(|kick| kick.cubes),
+            self.kick.and_then(|kick| kick.along),
         ];
         assert!(len >= parts * d * width && rows.iter().flatten().all(|rows| rows.len() >= d * width));
         assert!(self.relative.is_none_or(|u| u.len() >= d));
@@ -178,8 +182,8 @@ impl<T: Real> Run<'_, T> {
                         sum = drift::<_, ADAM>(&c, &point, q, rows).map(|b| h * b);
                     }
                     if let Some(kick) = of.kick {
-                        let rows =
-                            [Some(kick.z), Some(kick.q), kick.hz, kick.cubes].map(|rows| rows.map_or(zero, load));
+                        let rows = [Some(kick.z), Some(kick.q), kick.hz, kick.cubes, kick.along]
+                            .map(|rows| rows.map_or(zero, load));
                         let noise = noise::<_, ADAM>(&c, &point, rows);
                         sum = [sum[0] + noise[0], sum[1] + noise[1], sum[2] + noise[2]];
                     }
@@ -241,9 +245,9 @@ fn drift<V: Vector, const ADAM: bool>(
     [theta, m, c2 * tau.mul_add(b1_v, r)]
 }
 
-/// The noise, from `z`, `q`, `H Γ D z` and `C dW`.
+/// The noise, from `z`, `q`, `H Γ D z`, `C dW` and `(∂_w R) dW`.
 #[inline(always)]
-fn noise<V: Vector, const ADAM: bool>(c: &Constants, point: &Point<V>, [z, q, hz, cubes]: [V; 4]) -> Triple<V> {
+fn noise<V: Vector, const ADAM: bool>(c: &Constants, point: &Point<V>, [z, q, hz, cubes, along]: [V; 5]) -> Triple<V> {
     let Point { gd, gd_slope, k, g, .. } = *point;
     let (tau, half, zero) = (V::constant(c.tau), V::constant(0.5), V::constant(0.0));
     let c2 = V::constant(c.second);
@@ -254,7 +258,8 @@ fn noise<V: Vector, const ADAM: bool>(c: &Constants, point: &Point<V>, [z, q, hz
     }
     let v = c2 * (V::constant(2.0 * c.tau) * g).mul_add(z, q);
     if ADAM {
-        [V::constant(-0.5 * c.tau * c1) * gd * z, V::constant(c1 * (1.0 + 0.5 * c1 * c.tau)) * z, v]
+        let half_step = V::constant(0.5 * c.tau * c1);
+        [-(half_step * gd * z), half_step.mul_add(along, V::constant(c1 * (1.0 + 0.5 * c1 * c.tau)) * z), v]
     } else {
         let corrected = (-(c2 * gd_slope)).mul_add(cubes, k.mul_add(z, -(half * gd * hz)));
         [tau.mul_add(corrected, -(gd * z)), zero, v]

@@ -52,6 +52,24 @@ impl<T: Real> Adaptive<T> {
         self.model.regime == Regime::BatchEquivalent && self.averages().0.is_none() && self.kind != NoiseKind::None
     }
 
+    /// `out = (∂_w R) dW` with `w = Γ D m`, where the noise of Adam's gradient has moved on within a step; `w` holds `d` rows.
+    fn along<'a>(
+        &self,
+        c: &Constants,
+        x: &[T],
+        dw: &[T],
+        [w, out]: [&'a mut [T]; 2],
+        span: Span,
+    ) -> Result<Option<&'a [T]>> {
+        if c.ballistic || c.first.is_none() || self.noise.is_constant() {
+            return Ok(None);
+        }
+        let len = self.parameters() * span.width;
+        self.precondition(c, x, &x[len..2 * len], w, span);
+        self.noise.apply_along(&x[..len], w, dw, out, span)?;
+        Ok(Some(&*out))
+    }
+
     /// `out_i = Σ_jk (Γ D Σ Γ D)_jk ∂_i∂_j∂_k f`.
     fn third(&self, constants: &Constants, x: &[T], out: &mut [T], span: Span) -> Result<()> {
         let (d, m, width) = (self.parameters(), self.noise.model.n_wiener(), span.width);
@@ -92,14 +110,14 @@ impl<T: Real> Adaptive<T> {
         let skewed = self.noise.is_skewed();
         // Whether third moments shift the mean of the parameters.
         let shifts = skewed && drift.is_some() && constants.fresh && constants.first.is_none();
-        with_workspace(11 * len, |mut rest| {
+        with_workspace(12 * len, |mut rest| {
             let x: &[T] = match &target {
                 Target::Write(x, _) => x,
                 Target::Advance(x) => x,
             };
             let theta = &x[..len];
             let [g, s, w, hw] = [len; 4].map(|len| take(&mut rest, len));
-            let [jw, third, skew, z, q, hz, cubes] = [len; 7].map(|len| take(&mut rest, len));
+            let [jw, third, skew, z, q, hz, cubes, along] = [len; 8].map(|len| take(&mut rest, len));
             self.loss.grad(theta, g, span)?;
             let variances = self.noise.variances(theta, s, span)?;
             if shifts || skewed && increments.is_some() {
@@ -134,7 +152,8 @@ impl<T: Real> Adaptive<T> {
                         self.loss.hess_vec(theta, w, hz, span)?;
                     }
                     let cubes = self.cubes(&constants, dw, cubes, span)?;
-                    Some(Kick { z, q, hz: corrects_noise.then_some(&*hz), cubes })
+                    let along = self.along(&constants, x, dw, [w, along], span)?;
+                    Some(Kick { z, q, hz: corrects_noise.then_some(&*hz), cubes, along })
                 }
             };
             let (relative, floor, width) = (self.clock.relative(), &*self.floor, span.width);
@@ -179,9 +198,9 @@ impl<T: Real> Adaptive<T> {
         let (d, m, width) = (self.parameters(), self.noise.model.n_wiener(), span.width);
         let (len, columns) = (d * width, m + d);
         let constants = self.second_constants(t);
-        with_workspace(8 * len + m * width + x.len(), |mut rest| {
+        with_workspace(9 * len + m * width + x.len(), |mut rest| {
             let [out, dw] = [x.len(), m * width].map(|len| take(&mut rest, len));
-            let [g, s, column, q, y, hz, cubes, zero] = [len; 8].map(|len| take(&mut rest, len));
+            let [g, s, column, q, y, hz, cubes, along, zero] = [len; 9].map(|len| take(&mut rest, len));
             let theta = &x[..len];
             zero.fill(T::default());
             self.loss.grad(theta, g, span)?;
@@ -206,11 +225,12 @@ impl<T: Real> Adaptive<T> {
                 dw[j * width..(j + 1) * width].fill(T::from_f64(1.0));
                 let cubes = self.cubes(&constants, dw, cubes, span)?;
                 let (q, hz) = (if shared.is_some() { &*q } else { &*zero }, self.corrects_noise().then_some(&*hz));
-                write(j, Kick { z, q, hz, cubes });
+                let along = self.along(&constants, x, dw, [&mut *y, &mut *along], span)?;
+                write(j, Kick { z, q, hz, cubes, along });
                 Ok(())
             })?;
             each_column(own, d, column, width, |j, q| {
-                write(m + j, Kick { z: zero, q, hz: None, cubes: None });
+                write(m + j, Kick { z: zero, q, hz: None, cubes: None, along: None });
                 Ok(())
             })
         })

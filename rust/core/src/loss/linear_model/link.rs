@@ -64,6 +64,8 @@ pub trait Link: Copy + Debug + PartialEq + Send + Sync + 'static {
     fn residual<F: Float>(&self, y: F, z: &mut (impl Cells<F> + ?Sized));
     /// Puts `∂²ℓ/∂z² u` in the place of `u`, and `∂ℓ/∂z` in that of `z`.
     fn curvature<F: Float>(&self, y: F, z: &mut (impl Cells<F> + ?Sized), u: &mut (impl Cells<F> + ?Sized));
+    /// Puts `∂³ℓ/∂z³ u u` in the place of `u`; leaves anything in `z`.
+    fn bend<F: Float>(&self, z: &mut (impl Cells<F> + ?Sized), u: &mut (impl Cells<F> + ?Sized));
     /// `out_m = Σ_kl ∂³ℓ/∂z_k∂z_l∂z_m s_kl` with symmetric `s`, in row `k`'s order; leaves anything in `z`.
     fn third(&self, z: &mut [f64], s: &[f64], out: &mut [f64]);
 }
@@ -90,6 +92,10 @@ impl Link for Identity {
     #[inline(always)]
     fn curvature<F: Float>(&self, y: F, z: &mut (impl Cells<F> + ?Sized), _u: &mut (impl Cells<F> + ?Sized)) {
         self.residual(y, z);
+    }
+    #[inline(always)]
+    fn bend<F: Float>(&self, _z: &mut (impl Cells<F> + ?Sized), u: &mut (impl Cells<F> + ?Sized)) {
+        u.set(0, F::constant(0.0));
     }
     fn third(&self, _z: &mut [f64], _s: &[f64], out: &mut [f64]) {
         out[0] = 0.0;
@@ -134,6 +140,11 @@ impl Link for Logistic {
         let (up, down) = (z.get(0).sigmoid(), (-z.get(0)).sigmoid());
         u.set(0, up * down * u.get(0));
         z.set(0, -down);
+    }
+    #[inline(always)]
+    fn bend<F: Float>(&self, z: &mut (impl Cells<F> + ?Sized), u: &mut (impl Cells<F> + ?Sized)) {
+        let (up, down) = (z.get(0).sigmoid(), (-z.get(0)).sigmoid());
+        u.set(0, up * down * (down - up) * u.get(0).square());
     }
     fn third(&self, z: &mut [f64], s: &[f64], out: &mut [f64]) {
         let (up, down) = (z[0].sigmoid(), (-z[0]).sigmoid());
@@ -235,6 +246,23 @@ impl Link for Softmax {
             u.set(k, z.get(k) * (u.get(k) - mean));
         }
         self.subtract_target(y, z);
+    }
+    #[inline(always)]
+    fn bend<F: Float>(&self, z: &mut (impl Cells<F> + ?Sized), u: &mut (impl Cells<F> + ?Sized)) {
+        self.probabilities(z);
+        // p (c² - Σ p c²), where c is u less its mean under p
+        let (mut mean, mut spread) = (F::constant(0.0), F::constant(0.0));
+        for k in 0..self.classes {
+            mean = z.get(k).mul_add(u.get(k), mean);
+        }
+        for k in 0..self.classes {
+            let square = (u.get(k) - mean).square();
+            u.set(k, square);
+            spread = z.get(k).mul_add(square, spread);
+        }
+        for k in 0..self.classes {
+            u.set(k, z.get(k) * (u.get(k) - spread));
+        }
     }
     fn third(&self, z: &mut [f64], s: &[f64], out: &mut [f64]) {
         let n = self.classes;

@@ -7,8 +7,6 @@ mod floor;
 mod link;
 mod passes;
 mod point;
-#[cfg(test)]
-mod tests;
 
 pub use floor::MinibatchFloor;
 pub use link::{Cells, Identity, Link, Logistic, Softmax, Targets};
@@ -166,6 +164,14 @@ impl<L: Link, T: Real> Loss<T> for LinearLoss<L, T> {
         self.finish(v, out, span.width);
         Ok(())
     }
+    fn third_along(&self, x: &[T], v: &[T], out: &mut [T], span: Span) -> Result<()> {
+        self.sum(x, &Sum::Third(v), out, span)?;
+        scale(&mut out[..self.dim() * span.width], 1.0 / self.n as f64);
+        Ok(())
+    }
+    fn is_quadratic(&self) -> bool {
+        L::SQUARES
+    }
     fn bowl(&self) -> Option<Quadratic<f64>> {
         if self.l2 == 0.0 { None } else { Quadratic::diagonal(vec![self.l2; self.dim()], None).ok() }
     }
@@ -186,6 +192,12 @@ impl<L: Link, T: Real> DataLoss<T> for LinearLoss<L, T> {
     }
     fn descend(&self, x: &mut [T], indices: &[u32], batch: usize, steps: Descent<'_>, span: Span) -> Result<()> {
         self.steps(x, indices, batch, steps, span)
+    }
+    fn has_weighted_hess_vec(&self) -> bool {
+        true
+    }
+    fn weighted_hess_vec(&self, x: &[T], v: &[T], weights: &[T], out: &mut [T], span: Span) -> Result<()> {
+        self.sum(x, &Sum::WeightedHessian { weights, v }, out, span)
     }
     fn outputs(&self) -> Option<usize> {
         L::SQUARES.then(|| self.link.outputs())

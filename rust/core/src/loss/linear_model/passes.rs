@@ -25,6 +25,10 @@ pub(super) enum Sum<'a, T> {
     Jacobian(&'a [T]),
     /// `∇²f_i v`.
     Hessian(&'a [T]),
+    /// `w_i ∇²f_i v`.
+    WeightedHessian { weights: &'a [T], v: &'a [T] },
+    /// `∇³f_i v v`.
+    Third(&'a [T]),
     /// `(∇f_i - m)²`.
     Squares(&'a [T]),
     /// `(∇f_i - m) ∇²f_i v`.
@@ -41,7 +45,11 @@ impl<L: Link, T: Real> LinearLoss<L, T> {
             Sum::Loss | Sum::Gradient => {}
             Sum::Weighted(w) => span.check(w, self.n, "weights")?,
             Sum::Jacobian(w) => span.check(w, self.n * self.link.outputs(), "weights")?,
-            Sum::Hessian(v) => span.check(v, d, "v")?,
+            Sum::Hessian(v) | Sum::Third(v) => span.check(v, d, "v")?,
+            Sum::WeightedHessian { weights, v } => {
+                span.check(weights, self.n, "weights")?;
+                span.check(v, d, "v")?;
+            }
             Sum::Squares(mean) => span.check(mean, d, "mean")?,
             Sum::Along { mean, v } => {
                 span.check(mean, d, "mean")?;
@@ -159,7 +167,9 @@ impl<L: Link, T: Real> Strip<'_, L, T> {
             }
             self.predict::<V, C, E>(i, x, z);
             let direction = match what {
-                Sum::Hessian(v) | Sum::Along { v, .. } => Some(lanes(v)),
+                Sum::Hessian(v) | Sum::WeightedHessian { v, .. } | Sum::Third(v) | Sum::Along { v, .. } => {
+                    Some(lanes(v))
+                }
                 _ => None,
             };
             if let Some(v) = direction {
@@ -175,12 +185,15 @@ impl<L: Link, T: Real> Strip<'_, L, T> {
                             (V::load(sum) + link.loss(y, &mut z)).store(sum);
                         }
                         Sum::Hessian(_) | Sum::Along { .. } => link.curvature(y, &mut z, &mut column(u, e, c)),
+                        Sum::WeightedHessian { weights, .. } => {
+                            let mut u = column(u, e, c);
+                            link.curvature(y, &mut z, &mut u);
+                            self.weigh(&mut u, weights, i + e, c);
+                        }
+                        Sum::Third(_) => link.bend(&mut z, &mut column(u, e, c)),
                         Sum::Weighted(weights) => {
                             link.residual(y, &mut z);
-                            let weight = V::load(lanes(weights).add((i + e) * self.width + c * V::LANES));
-                            for k in 0..outputs {
-                                z.set(k, weight * z.get(k));
-                            }
+                            self.weigh(&mut z, weights, i + e, c);
                         }
                         _ => link.residual(y, &mut z),
                     }
@@ -188,11 +201,21 @@ impl<L: Link, T: Real> Strip<'_, L, T> {
             }
             match what {
                 Sum::Loss => {}
-                Sum::Hessian(_) => self.accumulate::<V, C, E>(i, u, out),
+                Sum::Hessian(_) | Sum::WeightedHessian { .. } | Sum::Third(_) => self.accumulate::<V, C, E>(i, u, out),
                 Sum::Squares(mean) => self.accumulate_products::<V, C, E>(i, z, None, lanes(mean), out),
                 Sum::Along { mean, .. } => self.accumulate_products::<V, C, E>(i, z, Some(u), lanes(mean), out),
                 _ => self.accumulate::<V, C, E>(i, z, out),
             }
+        }
+    }
+
+    /// Multiplies the numbers of example `i` with its weights, on vector `c` of the strip.
+    #[inline(always)]
+    unsafe fn weigh<V: Vector<Elem = T>>(&self, cells: &mut Column<V>, weights: &[T], i: usize, c: usize) {
+        // SAFETY: there is a row of weights for each example.
+        let weight = unsafe { V::load(weights.as_ptr().add(i * self.width + self.lane + c * V::LANES)) };
+        for k in 0..self.model.link.outputs() {
+            cells.set(k, weight * cells.get(k));
         }
     }
 

@@ -1,8 +1,13 @@
 //! Known values, and each derivative against the one below it.
 
-use super::*;
-use crate::lanes::{Dual, Number, available, with_isa};
-use crate::linalg::Matrix;
+use optsde_core::block::Span;
+use optsde_core::error::{Error, Result};
+use optsde_core::lanes::{Dual, Number, Real, available, with_isa};
+use optsde_core::linalg::Matrix;
+use optsde_core::loss::{
+    Builtin, DoubleWell, Formula, LinearRegression, LogisticRegression, Loss, MuellerBrown, PointLoss, Quadratic,
+    Quartic, Rastrigin, Rosenbrock, ScalarFactorization, SoftmaxRegression, StyblinskiTang,
+};
 use proptest::prelude::*;
 
 /// Calls the function with every formula.
@@ -164,6 +169,44 @@ fn blocks<T: Real>(loss: &Builtin, points: &[f64], span: Span, tolerance: f64) {
     }
 }
 
+/// A regression's second and third derivatives along directions, at lanes on every instruction set and at points.
+fn along<T: Real>(loss: &dyn Loss<T>, point: &dyn PointLoss, numbers: &[f64], tolerance: f64) {
+    let (span, d) = (Span { n: 19, width: 32 }, point.dim());
+    let spread = |shift: usize| -> Vec<T> {
+        (0..d * span.width).map(|k| T::from_f64(numbers[(k * 7 + shift) % numbers.len()])).collect()
+    };
+    let (x, v) = (spread(0), spread(3));
+    let mut first: Option<[Vec<T>; 2]> = None;
+    for isa in available() {
+        let [mut second, mut third] = [(); 2].map(|()| vec![T::default(); d * span.width]);
+        with_isa(isa, || {
+            loss.hess_vec(&x, &v, &mut second, span).unwrap();
+            loss.third_along(&x, &v, &mut third, span).unwrap();
+        });
+        for p in 0..span.n {
+            let at = |rows: &[T]| (0..d).map(|i| rows[i * span.width + p].to_f64()).collect::<Vec<f64>>();
+            let (x, v) = (at(&x), at(&v));
+            let square: Vec<f64> = v.iter().flat_map(|a| v.iter().map(move |b| a * b)).collect();
+            let (mut hessian, mut contracted) = (vec![0.0; d * d], vec![0.0; d]);
+            point.hessian(&x, &mut hessian).unwrap();
+            point.third(&x, &square, &mut contracted).unwrap();
+            for i in 0..d {
+                let product: f64 = (0..d).map(|j| hessian[i * d + j] * v[j]).sum();
+                for (found, exact) in [(&second, product), (&third, contracted[i])] {
+                    let found = found[i * span.width + p].to_f64();
+                    assert!((found - exact).abs() <= tolerance * (1.0 + exact.abs()), "{isa:?} {found} {exact}");
+                }
+            }
+        }
+        let outputs = [second, third];
+        for (rows, same) in outputs.iter().zip(first.get_or_insert(outputs.clone()).iter()) {
+            for (row, same) in rows.chunks_exact(span.width).zip(same.chunks_exact(span.width)) {
+                assert_eq!(row[..span.n], same[..span.n], "{isa:?}");
+            }
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
@@ -186,6 +229,21 @@ proptest! {
             blocks::<f64>(&loss, &x, span, 1e-14);
             blocks::<f32>(&loss, &x, span, 1e-5);
         }
+    }
+
+    #[test]
+    fn regressions_bend_as_at_points(p in 1usize..5, n in 2usize..11, l2 in 0f64..1.0, x in prop::collection::vec(-1.5f64..1.5, 31)) {
+        let inputs = Matrix::from_fn(n, p, |i, a| x[(5 * i + 3 * a) % x.len()]);
+        let targets = |classes: usize| (0..n).map(|i| (i % classes) as f64).collect::<Vec<f64>>();
+        let linear = LinearRegression::new(inputs.clone(), targets(5)).unwrap();
+        along::<f64>(&linear.cast::<f64>(), &linear, &x, 1e-13);
+        along::<f32>(&linear.cast::<f32>(), &linear, &x, 1e-4);
+        let logistic = LogisticRegression::new(inputs.clone(), targets(2), l2).unwrap();
+        along::<f64>(&logistic.cast::<f64>(), &logistic, &x, 1e-13);
+        along::<f32>(&logistic.cast::<f32>(), &logistic, &x, 1e-4);
+        let softmax = SoftmaxRegression::new(inputs, targets(2), 3, l2).unwrap();
+        along::<f64>(&softmax.cast::<f64>(), &softmax, &x, 1e-13);
+        along::<f32>(&softmax.cast::<f32>(), &softmax, &x, 1e-4);
     }
 }
 
