@@ -75,6 +75,11 @@ class Dynamics(Description):
         return False
 
     @property
+    def _largest_first_step(self) -> float:
+        """What a step multiplies the gradient by where a second moment of 0 is all that divides it."""
+        return 0.0
+
+    @property
     def _earliest(self) -> float:
         """The time before which the equation has no meaning."""
         return 0.0

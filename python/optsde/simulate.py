@@ -24,7 +24,7 @@ from optsde.adaptive import Adaptive
 from optsde.dynamics import Dynamics
 from optsde.ensemble import Ensemble
 from optsde.errors import DivergenceError, DivergenceWarning, Interrupted
-from optsde.initial import Initial, initial_state
+from optsde.initial import Initial, Points, initial_state
 from optsde.methods import methods
 from optsde.observers import Observer
 from optsde.observers._list import observer_list
@@ -182,6 +182,17 @@ def _check_friction(dynamics: Dynamics, method: str, dt: float) -> None:
         warnings.warn(text, UserWarning, stacklevel=3)
 
 
+def _check_second_moment(dynamics: Dynamics, given: Mapping[str, Points]) -> None:
+    """Warns where an algorithm that divides by the old second moment starts with none."""
+    largest = dynamics._largest_first_step
+    if largest > 1.0 and ("v" not in given or given["v"].points.min() == 0.0):
+        text = (
+            f"ordering 'lagged': where v starts at 0 nothing but eps divides the first gradient, and the step is up to "
+            f"{largest:.3g} times it; start v above 0, theta0={{'theta': ..., 'v': ...}}"
+        )
+        warnings.warn(text, UserWarning, stacklevel=3)
+
+
 def simulate(
     dynamics: Dynamics,
     theta0: ArrayLike | Initial | Mapping[str, ArrayLike | Initial],
@@ -319,6 +330,7 @@ def simulate(
         bar = Progress(progress, (span[1] - span[0]) * recipe.grid.n_steps)
     recipe.check()
     _check_friction(dynamics, name, recipe.grid.dt)
+    _check_second_moment(dynamics, dict(given))
     return _run(recipe, bar, on_divergence)
 
 

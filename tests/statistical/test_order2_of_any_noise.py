@@ -279,3 +279,11 @@ def test_what_has_no_corrected_equation_says_why(data):
     network = optsde.Problem(optsde.losses.MLP(X, Y, (2,)), noise, batch_size=2)
     with pytest.raises(ValueError, match=r'^order: "corrected" of Adam needs the derivative of the noise'):
         optsde.Adam(0.01).sde(network, order="corrected").describe()
+
+
+@pytest.mark.parametrize(("regime", "order"), [("ballistic", 2), ("batch_equivalent", "corrected")])
+def test_a_function_without_jacobian_says_so(regime, order):
+    noise = optsde.noise.Function(lambda x: 1.0 + x**2, kind="diagonal")
+    problem = optsde.Problem(optsde.losses.Quadratic([1.0, 2.0]), noise)
+    with pytest.raises(ValueError, match="^order: .* a function has (it|them) with a jacobian"):
+        optsde.Adam(0.01).sde(problem, order=order, regime=regime).describe()

@@ -199,3 +199,17 @@ def test_true_declarations_pass():
     for diffusion, kind in ((lambda t, x: np.sqrt(1.0 + x**2), "diagonal"), (factor, "commutative")):
         dynamics = optsde.SDE(lambda t, x: -x, diffusion, dim=2, noise=kind)
         optsde.simulate(dynamics, X, t1=0.1, dt=0.05, rng=1)
+
+
+@pytest.mark.parametrize("optimizer", [optsde.RMSprop, optsde.Adam])
+def test_the_old_second_moment_must_not_be_none(optimizer):
+    problem = optsde.Problem(optsde.losses.Quadratic([1.0]), optsde.noise.Gaussian(1.0))
+    lagged = optimizer(0.01, ordering="lagged").discrete(problem)
+    start = {"theta": [1.0], "v": [0.5]}
+    for theta0 in ([1.0], start | {"v": [0.0]}):
+        with pytest.warns(UserWarning, match=r"^ordering 'lagged': .* up to 1e\+06 times it; start v above 0"):
+            optsde.simulate(lagged, theta0, steps=2, n_paths=16, rng=1)
+    # Nothing is said where v is given, where eps is large, and where the new second moment divides.
+    optsde.simulate(lagged, start, steps=2, n_paths=16, rng=1)
+    optsde.simulate(optimizer(0.01, eps=0.1, ordering="lagged").discrete(problem), [1.0], steps=2, n_paths=16, rng=1)
+    optsde.simulate(optimizer(0.01).discrete(problem), [1.0], steps=2, n_paths=16, rng=1)

@@ -75,6 +75,11 @@ class Adaptive(Optimizer):
     def _has_second_moment(self) -> bool:
         return True
 
+    def _largest_first_step(self) -> float:
+        if self.ordering == "fresh":
+            return 0.0
+        return peak(self.lr) / self.eps if self.eps > 0.0 else math.inf
+
     def _regimes(self) -> tuple[str, ...]:
         return ("ballistic", "batch_equivalent")
 

@@ -220,6 +220,10 @@ class Optimizer(Description):
         """Whether its variable ``v`` is a mean of squares."""
         return False
 
+    def _largest_first_step(self) -> float:
+        """What a step multiplies the gradient by where a second moment of 0 is all that divides it."""
+        return 0.0
+
     def _has_svag(self) -> bool:
         try:
             self._check_svag()
@@ -360,6 +364,10 @@ class Model(Dynamics):
     @property
     def _second_moment_start(self) -> bool:
         return "v" in self.state and self.optimizer._starts_at_gradient(self)
+
+    @property
+    def _largest_first_step(self) -> float:
+        return self.optimizer._largest_first_step() if self._discrete else 0.0
 
     @property
     def _earliest(self) -> float:
