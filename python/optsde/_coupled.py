@@ -26,7 +26,7 @@ from optsde.initial import Initial, initial_state
 from optsde.noise import Zero
 from optsde.observers import Final, Moments, Paths
 from optsde.optimizers._base import Model
-from optsde.simulate import MANY_WIENER, floor_note, simulate
+from optsde.simulate import LAGGED, MANY_WIENER, floor_note, lagged_note, simulate
 
 # Paths of one key; the next block has another one, so that starts given path by path need no more memory than this.
 BLOCK = 1 << 16
@@ -320,6 +320,7 @@ class Runner:
             # Divergence is counted, and told once.
             warnings.simplefilter("ignore", DivergenceWarning)
             warnings.filterwarnings("ignore", "a second moment was below its floor", UserWarning)
+            warnings.filterwarnings("ignore", f"^{LAGGED}", UserWarning)
             # The step is refined here, whatever the method's order.
             warnings.filterwarnings("ignore", f"^{MANY_WIENER}", UserWarning)
             if not noiseless(dynamics) and self._shares(name, dynamics, cells, theta0, options):
@@ -331,10 +332,12 @@ class Runner:
         self._touches[name] = touches + ensemble.floor_touches, path_steps + int(ensemble._raw["path_steps"])
         return ensemble
 
-    def floor_notes(self) -> list[str]:
-        """What there is to say of second moments below their floors, model by model."""
-        notes = {name: floor_note(*counts) for name, counts in self._touches.items()}
-        return [f"{name}: {note}" for name, note in notes.items() if note is not None]
+    def second_moment_notes(self) -> list[str]:
+        """What there is to say of second moments that start at 0 or were below their floors, model by model."""
+        notes = [(name, floor_note(*counts)) for name, counts in self._touches.items()]
+        if "v" not in self.start.parts:
+            notes += [(name, lagged_note(model)) for name, model in self.models.items()]
+        return [f"{name}: {note}" for name, note in notes if note is not None]
 
     def _shares(self, name: str, dynamics: Dynamics, cells: int, theta0: Any, options: dict[str, Any]) -> bool:
         """Whether a dynamics takes wiener_dt: an algorithm whose noise is no Wiener path does not."""

@@ -408,4 +408,4 @@ def _notes(runner: Runner, found: Estimate, others: Sequence[str], chosen_paths:
         if large:
             notes.append(f"the integrator's error of {name} is above the standard error in {', '.join(large)}")
     unlike = None if runner.schedule.start_steps else runner.start.unlike(runner.models)
-    return [*notes, *runner.floor_notes(), *([unlike] if unlike else [])]
+    return [*notes, *runner.second_moment_notes(), *([unlike] if unlike else [])]

@@ -41,7 +41,9 @@ _MOST_PATHS = (1 << 63) - 1
 MOST_THREADS = 1024
 # Platen's scheme evaluates the noise at two points for each Wiener process: beyond so many it is no default.
 _MOST_FOR_PLATEN = 32
+# How warnings begin that a comparison keeps to itself.
 MANY_WIENER = "default method euler_maruyama"
+LAGGED = "ordering 'lagged'"
 # A floor touched more often than this is no longer an exception.
 _RARE_TOUCHES = 1e-3
 # Splittings that kick apart from the friction, and the factor on the speed of relaxation that is worth a word.
@@ -182,15 +184,21 @@ def _check_friction(dynamics: Dynamics, method: str, dt: float) -> None:
         warnings.warn(text, UserWarning, stacklevel=3)
 
 
-def _check_second_moment(dynamics: Dynamics, given: Mapping[str, Points]) -> None:
-    """Warns where an algorithm that divides by the old second moment starts with none."""
+def lagged_note(dynamics: Dynamics) -> str | None:
+    """What a user must know of an algorithm that divides by the old second moment, where that starts at 0."""
     largest = dynamics._largest_first_step
-    if largest > 1.0 and ("v" not in given or given["v"].points.min() == 0.0):
-        text = (
-            f"ordering 'lagged': where v starts at 0 nothing but eps divides the first gradient, and the step is up to "
-            f"{largest:.3g} times it; start v above 0, theta0={{'theta': ..., 'v': ...}}"
-        )
-        warnings.warn(text, UserWarning, stacklevel=3)
+    if largest <= 1.0:
+        return None
+    return (
+        f"{LAGGED}: where v starts at 0 nothing but eps divides the first gradient, and the step is up to "
+        f"{largest:.3g} times it; start v above 0, theta0={{'theta': ..., 'v': ...}}"
+    )
+
+
+def _check_second_moment(dynamics: Dynamics, given: Mapping[str, Points]) -> None:
+    note = lagged_note(dynamics)
+    if note is not None and ("v" not in given or given["v"].points.min() == 0.0):
+        warnings.warn(note, UserWarning, stacklevel=3)
 
 
 def simulate(

@@ -436,7 +436,11 @@ def _result(
 
     functions = runners[0].functions.names
     unlike = None if t0 > 0.0 else runners[0].start.unlike(runners[0].models)
-    notes = [f"eta {eta:g}, {note}" for eta, runner in zip(etas, runners, strict=True) for note in runner.floor_notes()]
+    notes = [
+        f"eta {eta:g}, {note}"
+        for eta, runner in zip(etas, runners, strict=True)
+        for note in runner.second_moment_notes()
+    ]
     difference, stderr = column("difference"), column("difference_stderr")
     bias, doubt = column("bias"), column("bias_stderr")
     s = np.array([runner.models["algorithm"].time_per_step for runner in runners], dtype=np.float64)

@@ -274,16 +274,27 @@ def test_what_has_no_corrected_equation_says_why(data):
     with pytest.raises(
         ValueError, match=r'^order: "corrected" of RMSprop needs gradient noise of a constant covariance'
     ):
-        optsde.RMSprop(0.01).sde(problem, order="corrected").describe()
+        optsde.RMSprop(0.01).sde(problem, order="corrected")
     assert "order corrected" in optsde.Adam(0.01).sde(problem, order="corrected").describe()
     network = optsde.Problem(optsde.losses.MLP(X, Y, (2,)), noise, batch_size=2)
     with pytest.raises(ValueError, match=r'^order: "corrected" of Adam needs the derivative of the noise'):
-        optsde.Adam(0.01).sde(network, order="corrected").describe()
+        optsde.Adam(0.01).sde(network, order="corrected")
+
+
+def test_noise_that_vanishes_has_no_slope():
+    problem = optsde.Problem(optsde.losses.Quadratic([1.0, 2.0]), optsde.noise.LossScaled(0.5))
+    adam = optsde.Adam(0.1, eps=0.1, bias_correction=False).sde(problem, order="corrected")
+    state = {"theta": [0.0, 0.0], "m": [0.1, 0.1], "v": [0.1, 0.1]}
+    assert not adam.diffusion_at(state, 1.0).any()
+    assert optsde.simulate(adam, state, steps=20, n_paths=100, rng=1).n_diverged == 0
 
 
 @pytest.mark.parametrize(("regime", "order"), [("ballistic", 2), ("batch_equivalent", "corrected")])
 def test_a_function_without_jacobian_says_so(regime, order):
-    noise = optsde.noise.Function(lambda x: 1.0 + x**2, kind="diagonal")
-    problem = optsde.Problem(optsde.losses.Quadratic([1.0, 2.0]), noise)
-    with pytest.raises(ValueError, match="^order: .* a function has (it|them) with a jacobian"):
-        optsde.Adam(0.01).sde(problem, order=order, regime=regime).describe()
+    loss = optsde.losses.Quadratic([1.0, 2.0])
+    alone = optsde.noise.Function(lambda x: 1.0 + x**2, kind="diagonal")
+    coupled = optsde.noise.Function(lambda x: 1.0 + x**2, kind="diagonal_coupled", jacobian=lambda x: 2.0 * x)
+    with pytest.raises(ValueError, match=r"^order: .* a function has (it|them) with a jacobian"):
+        optsde.Adam(0.01).sde(optsde.Problem(loss, alone), order=order, regime=regime)
+    with pytest.raises(ValueError, match=r"^order: .* a jacobian, but not as kind 'diagonal_coupled'"):
+        optsde.Adam(0.01).sde(optsde.Problem(loss, coupled), order=order, regime=regime)

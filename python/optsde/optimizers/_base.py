@@ -157,7 +157,11 @@ class Optimizer(Description):
         if wanted != 1:
             self._check_order(problem, wanted, name)
             problem.loss._require("hessian", f"sde(order={wanted!r})")
-        return Model(self, problem, "sde", wanted, name, 1)
+        model = Model(self, problem, "sde", wanted, name, 1)
+        if wanted != 1:
+            # what only the native equation knows of its noise is refused here, and not by the first run
+            _core.dynamics_n_wiener(model._spec())
+        return model
 
     def flow(self, problem: Problem, order: int = 1) -> Model:
         """The equation with the noise off, in the default regime.

@@ -4,7 +4,7 @@ use super::{Factor, Noise, NoiseKind, apply_factor, squares};
 use crate::block::Span;
 use crate::elementwise::{add_product, multiply, scale, scale_square};
 use crate::error::Result;
-use crate::lanes::{Kernel, Number, Real, Simd, Vector, dispatch};
+use crate::lanes::{Float, Kernel, Number, Real, Simd, Vector, dispatch};
 use crate::linalg::{LinearMap, Matrix};
 use crate::loss::Loss;
 use crate::workspace::with_workspace;
@@ -69,7 +69,7 @@ impl<T: Real> Kernel for Spread<'_, T> {
     }
 }
 
-/// `∂S_ij/∂x_k = c_ij ∂_k loss / (2 sqrt(loss + floor))`.
+/// `∂S_ij/∂x_k = c_ij ∂_k loss / (2 sqrt(loss + floor))`, and 0 where the root is: it has its least value there.
 struct Slopes<'a, T> {
     factor: &'a Factor,
     floor: f64,
@@ -89,11 +89,12 @@ impl<T: Real> Kernel for Slopes<'_, T> {
         let lanes = <T::V<S> as Vector>::LANES;
         let floor = <T::V<S>>::constant(floor);
         let half = <T::V<S>>::splat(scale) * <T::V<S>>::constant(0.5);
+        let zero = <T::V<S>>::constant(0.0);
         for p in (0..width).step_by(lanes) {
             // SAFETY: `grad` holds `dim` rows, `rows` one block of `dim` rows a coefficient, each `width` long.
             unsafe {
                 let root = (<T::V<S>>::load(value.as_ptr().add(p)) + floor).sqrt();
-                let slope = half / root;
+                let slope = zero.choose_lt(root, half / root, root);
                 for r in 0..dim * dim {
                     let c = <T::V<S>>::constant(factor.entry(r / dim, r % dim)) * slope;
                     for k in 0..dim {

@@ -166,6 +166,16 @@ fn factors_along_are_their_derivative() {
 }
 
 #[test]
+fn a_root_that_vanishes_has_no_slope() {
+    let loss: Arc<dyn Loss<f64>> = Arc::new(Rosenbrock::new(2).unwrap());
+    let noise = LossScaled::new(loss, Factor::of_variances(&[0.5, 2.0]), 0.0);
+    let (minimum, ones) = (vec![1.0; 2 * SPAN.width], vec![1.0; 2 * SPAN.width]);
+    let mut along = vec![f64::NAN; 2 * SPAN.width];
+    noise.apply_along(&minimum, &ones, 1.0, &ones, &mut along, SPAN).unwrap();
+    assert!(along.iter().all(|x| *x == 0.0), "{along:?}");
+}
+
+#[test]
 fn a_coupled_diagonal_does_not_know_the_derivative() {
     let noise = function(NoiseKind::DiagonalCoupled, 2, |x| vec![x[1], x[0]], |_| vec![0.0, 0.0]);
     assert!(!noise.has_variances_along() && !noise.has_apply_along());

@@ -219,12 +219,13 @@ fn check_order<T: Real>(model: &AdaptiveModel, noise: &dyn Noise<T>) -> Result<(
             Some("\"corrected\" of RMSprop needs gradient noise of a constant covariance")
         }
         (Order::Corrected, Rule::Adam { .. }) if !noise.has_apply_along() => Some(
-            "\"corrected\" of Adam needs the derivative of the noise's factor: a function has it with a jacobian, a \
-             minibatch if the loss is a linear, logistic or softmax regression",
+            "\"corrected\" of Adam needs the derivative of the noise's factor: a function has it with a jacobian, but not as \
+             kind 'diagonal_coupled', a minibatch if the loss is a linear, logistic or softmax regression",
         ),
-        _ if !noise.has_variances_along() => {
-            Some("only order 1 is known of noise without derivatives: a function has them with a jacobian")
-        }
+        _ if !noise.has_variances_along() => Some(
+            "only order 1 is known of noise without derivatives: a function has them with a jacobian, but not as \
+                 kind 'diagonal_coupled', whose jacobian holds the derivatives by the own coordinates alone",
+        ),
         _ => None,
     };
     lacking.map_or(Ok(()), |reason| Err(Error::invalid("order", reason)))
