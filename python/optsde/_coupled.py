@@ -336,7 +336,8 @@ class Runner:
         """What there is to say of second moments that start at 0 or were below their floors, model by model."""
         notes = [(name, floor_note(*counts)) for name, counts in self._touches.items()]
         if "v" not in self.start.parts:
-            notes += [(name, lagged_note(model)) for name, model in self.models.items()]
+            starting = [self.reference] if self.schedule.start_steps else self.models
+            notes += [(name, lagged_note(self.models[name])) for name in starting]
         return [f"{name}: {note}" for name, note in notes if note is not None]
 
     def _shares(self, name: str, dynamics: Dynamics, cells: int, theta0: Any, options: dict[str, Any]) -> bool:

@@ -212,6 +212,9 @@ def test_the_old_second_moment_must_not_be_none(optimizer):
     models = {"a": lagged, "b": optimizer(0.01, ordering="lagged").sde(problem)}
     notes = optsde.compare(models, [1.0], start=2, steps=2, n_paths=16, rng=1).notes
     assert sum(note.startswith("a: ordering 'lagged'") for note in notes) == 1
+    # The models after a reference start from its v.
+    models = {"first": optimizer(0.01).discrete(problem), "a": lagged}
+    assert "lagged" not in "".join(optsde.compare(models, [1.0], start=2, steps=2, n_paths=16, rng=1).notes)
     # Nothing is said where v is given, where eps is large, and where the new second moment divides.
     optsde.simulate(lagged, start, steps=2, n_paths=16, rng=1)
     optsde.simulate(optimizer(0.01, eps=0.1, ordering="lagged").discrete(problem), [1.0], steps=2, n_paths=16, rng=1)

@@ -126,6 +126,11 @@ fn equations<T: Element>() -> Result<Vec<Arc<dyn Sde<T>>>> {
             }
             noises.push(labels);
         }
+        for model in adaptive_models()?.into_iter().filter(|model| model.order == Order::Corrected) {
+            if let Ok(sde) = Adaptive::new(model, loss.clone(), noises[0].clone()) {
+                list.push(Arc::new(sde)); // Adam's, on regressions
+            }
+        }
         for noise in noises {
             list.push(Arc::new(GradientSde::new(loss.clone(), noise, -0.1, None, None)));
         }
@@ -150,7 +155,8 @@ fn data_losses<T: Element>() -> Result<Vec<Arc<dyn DataLoss<T>>>> {
 fn adaptive_models() -> Result<Vec<AdaptiveModel>> {
     let adam = Rule::Adam { c1: 20.0, c2: 5.0, correction: Some([1.0, 1.0]) };
     let mut list = vec![];
-    for (rule, order) in [(adam, Order::One), (adam, Order::Two), (Rule::RmsProp { c: 5.0 }, Order::Corrected)] {
+    let corrected = [adam, Rule::RmsProp { c: 5.0 }].map(|rule| (rule, Order::Corrected));
+    for (rule, order) in [(adam, Order::One), (adam, Order::Two)].into_iter().chain(corrected) {
         let regime = if order == Order::Corrected { Regime::BatchEquivalent } else { Regime::Ballistic };
         let (tau, lr) = (1e-4, 1.0);
         list.push(AdaptiveModel {
