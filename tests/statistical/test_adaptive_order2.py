@@ -62,15 +62,6 @@ def at_point(name, regime, ordering, noise, tau=TAU, order=2):
     return in_formula_units(*coefficients(dynamics, x, T), NAMES[name], regime, tau)
 
 
-def refused(*arguments):
-    """Whether the library refuses a model for its noise, naming it."""
-    try:
-        at_point(*arguments)
-    except ValueError as error:
-        return "noise" in str(error)
-    return False
-
-
 def blocks(a, names):
     letters = [name[0] for name in names]
     return {
@@ -126,10 +117,6 @@ def test_ballistic_coefficients(name, ordering):
 @pytest.mark.parametrize("name", NAMES)
 def test_batch_equivalent_coefficients(name, noise, ordering):
     # The factor gives a0 + tau a1 up to tau²: a0 from order 1, a1 as the limit of differences.
-    # RMSprop needs second derivatives of Σ, which a callback's jacobian does not give: the library says so.
-    if noise == "theta" and name == "RMSprop":
-        assert refused(name, "batch_equivalent", ordering, noise)
-        return
     drift, _ = at_point(name, "batch_equivalent", ordering, noise)
     b0, b1 = drift_numbers(name, "batch_equivalent", ordering)
     if noise == "constant" and name == "RMSprop":
@@ -258,9 +245,6 @@ def chain(name, regime, ordering, tau, x, t, constant):
 @pytest.mark.parametrize("constant", [True, False], ids=["constant", "theta"])
 @pytest.mark.parametrize(("name", "regime", "ordering"), BOUNDS)
 def test_one_step_moments(name, regime, ordering, constant):
-    if not constant and (name, regime) == ("RMSprop", "batch_equivalent"):
-        assert refused(name, regime, ordering, "theta")
-        return
     x = np.concatenate([POINT[key] for key in NAMES[name]])
     ratios = []
     for halving in range(3, 10):

@@ -239,46 +239,124 @@ def test_laws_without_fourth_moments_are_refused():
     assert optsde.Adam(0.01).sde(problem).order == 1
 
 
-def test_noise_of_adams_mean_turns_with_the_parameters():
-    # Batches have no scale that falls with the rate: the factor itself, c1 ((1 + c1 tau/2) R + tau/2 dR) for m.
-    lr, batch = 0.1, 3
-    tau = lr**2
-    loss = optsde.losses.LogisticRegression(2 * X, [0, 1, 1, 0], l2=0.1)
-    problem = optsde.Problem(loss, optsde.noise.Minibatch(), batch_size=batch)
-    betas = (1 - C1 * tau, 1 - C2 * tau)
-    adam = optsde.Adam(lr, betas=betas, eps=EPS, bias_correction=False)
-    state = {"theta": THETA, "m": M, "v": V}
-    _, factor = coefficients(adam.sde(problem, order="corrected"), state, 1.0)
+def data_problem(name):
+    """A problem over data whose covariance has full rank."""
+    if name == "network":
+        inputs = np.linspace(-2.0, 2.5, 9)
+        loss = optsde.losses.MLP(inputs[:, None], np.sin(3 * inputs), hidden=(1,))
+    elif name == "labels":
+        loss = HAND
+    else:
+        loss = optsde.losses.LogisticRegression(2 * X, [0, 1, 1, 0], l2=0.1)
+    noise = optsde.noise.LabelNoise(LABEL_STD) if name == "labels" else optsde.noise.Minibatch()
+    return optsde.Problem(loss, noise, batch_size=3)
+
+
+DATA = ("batches", "labels", "network")
+RATE = 0.1
+
+
+def at(key, size):
+    """A variable of the point, of so many parameters."""
+    return np.resize({"theta": THETA, "m": M, "v": V}[key], size)
+
+
+def roots(problem):
+    """The factor lr S / sqrt(B), the covariance, and derivatives of what depends on θ: along a vector, and twice."""
+    sgd = optsde.SGD(lr=1.0).sde(problem)
 
     def root(theta):
-        grads = loss.example_grads(theta)
-        return lr * (grads - grads.mean(axis=0)).T / np.sqrt(len(grads) * batch)
+        return -RATE * sgd.diffusion_at({"theta": theta})
 
-    w = M / (lr * (np.sqrt(V) + EPS))
-    h = 1e-5
-    turned = (root(THETA + h * w) - root(THETA - h * w)) / (2 * h)
-    expected = C1 * ((1 + C1 * tau / 2) * root(THETA) + tau / 2 * turned)
-    np.testing.assert_allclose(factor[2:4, :4], expected, rtol=1e-8)
-    assert np.abs(tau / 2 * turned).max() > 1e-3 * np.abs(expected).max()
-    assert not factor[2:4, 4:].any()
+    def covariance(theta):
+        return root(theta) @ root(theta).T
+
+    def along(of, theta, w, h=1e-5):
+        return (of(theta + h * w) - of(theta - h * w)) / (2 * h)
+
+    def twice(theta, w, h=1e-3):
+        fine, coarse = (
+            (covariance(theta + s * w) - 2 * covariance(theta) + covariance(theta - s * w)) / s**2 for s in (h, 2 * h)
+        )
+        return (4 * fine - coarse) / 3
+
+    return root, covariance, along, twice
+
+
+@pytest.mark.parametrize("data", DATA)
+def test_noise_of_adams_mean_turns_with_the_parameters(data):
+    # Batches have no scale that falls with the rate: the factor itself, c1 ((1 + c1 tau/2) R + tau/2 dR) for m.
+    tau, problem = RATE**2, data_problem(data)
+    d = problem.dim
+    adam = optsde.Adam(RATE, betas=(1 - C1 * tau, 1 - C2 * tau), eps=EPS, bias_correction=False)
+    state = {key: at(key, d) for key in NAMES["Adam"]}
+    _, factor = coefficients(adam.sde(problem, order="corrected"), state, 1.0)
+    root, _, along, _ = roots(problem)
+    theta, precondition = state["theta"], 1 / (RATE * (np.sqrt(state["v"]) + EPS))
+    n = factor.shape[1] - d
+    turned = along(root, theta, precondition * state["m"])
+    expected = C1 * ((1 + C1 * tau / 2) * root(theta) + tau / 2 * turned)
+    # Where there are no derivatives of the factor, differences over a part of a step are off by a little.
+    largest = np.abs(expected).max()
+    near = 1e-6 if data == "network" else 1e-9
+    np.testing.assert_allclose(factor[d : 2 * d, :n], expected, rtol=0, atol=near * largest)
+    assert np.abs(tau / 2 * turned).max() > 1e-3 * largest
+    assert not factor[d : 2 * d, n:].any()
     # The noise of θ, and that of v but for what its squares have by themselves.
-    np.testing.assert_allclose(
-        factor[:2, :4], -0.5 * C1 * tau / (lr * (np.sqrt(V) + EPS))[:, None] * root(THETA), rtol=1e-8
-    )
+    np.testing.assert_allclose(factor[:d, :n], -0.5 * C1 * tau * precondition[:, None] * root(theta), rtol=1e-8)
 
 
-@pytest.mark.parametrize("data", ["Minibatch", "LabelNoise"])
-def test_what_has_no_corrected_equation_says_why(data):
-    noise = optsde.noise.Minibatch() if data == "Minibatch" else optsde.noise.LabelNoise(0.5)
-    problem = optsde.Problem(HAND, noise, batch_size=2)
-    with pytest.raises(
-        ValueError, match=r'^order: "corrected" of RMSprop needs gradient noise of a constant covariance'
-    ):
-        optsde.RMSprop(0.01).sde(problem, order="corrected")
-    assert "order corrected" in optsde.Adam(0.01).sde(problem, order="corrected").describe()
-    network = optsde.Problem(optsde.losses.MLP(X, Y, (2,)), noise, batch_size=2)
-    with pytest.raises(ValueError, match=r'^order: "corrected" of Adam needs the derivative of the noise'):
-        optsde.Adam(0.01).sde(network, order="corrected")
+@pytest.mark.parametrize("data", DATA)
+def test_noise_of_rmsprop_bends_with_the_parameters(data):
+    # With w = D ∇f and P = Σ_jk S_jk ∂_jk Σ, S = D Σ D, and lower roots L of Σ and N of Σ - tau/4 P: the noise of θ is
+    # -D (N L⁻¹ R + tau/2 (H D R + ∂_w R)) + tau κ D' R; tau/2 c J D R is in that of v, c tau (J w - P_ii / 2) / 2 in its drift.
+    tau, problem = RATE**2, data_problem(data)
+    d = problem.dim
+    rmsprop = optsde.RMSprop(RATE, alpha=1 - C * tau, eps=EPS, ordering="lagged")
+    state = {key: at(key, d) for key in NAMES["RMSprop"]}
+    drift, factor = coefficients(rmsprop.sde(problem, order="corrected"), state, 1.0)
+    root, covariance, along, twice = roots(problem)
+    theta, v = state["theta"], RATE**2 * state["v"]
+    eps = RATE * EPS
+    precondition = 1 / (np.sqrt(v) + eps)
+    slope = -(precondition**2) / (2 * np.sqrt(v))
+    g, hessian, own, cov = problem.loss.grad(theta), problem.loss.hessian(theta), root(theta), covariance(theta)
+    kick = precondition[:, None] * own
+    lower = np.linalg.cholesky(cov)
+    bend = sum(twice(theta, column) for column in (precondition[:, None] * lower).T)
+    bent = np.linalg.cholesky(cov - tau / 4 * bend) @ np.linalg.solve(lower, own)
+    inner = hessian @ kick + along(root, theta, precondition * g)
+    coupling = 0.5 * C * (np.diag(cov) - v) * slope
+    expected = -precondition[:, None] * (bent + tau / 2 * inner) + tau * coupling[:, None] * own
+    n = own.shape[1]
+    np.testing.assert_allclose(factor[:d, :n], expected, rtol=0, atol=3e-5 * np.abs(expected).max())
+    assert not factor[:d, n:].any()
+    variances = np.array([along(covariance, theta, column).diagonal() for column in kick.T]).T
+    # Beside it the noise of v is as Adam's.
+    adam = optsde.Adam(RATE, betas=(0.0, 1 - C * tau), eps=EPS, bias_correction=False, ordering="lagged")
+    _, other = coefficients(adam.sde(problem, order="corrected"), {**state, "m": g}, 1.0)
+    turned = RATE**2 * (factor[d:, :n] - other[2 * d :, :n])
+    variances = np.array([along(covariance, theta, column).diagonal() for column in kick.T]).T
+    np.testing.assert_allclose(turned, tau / 2 * C * variances, rtol=0, atol=3e-5 * tau * np.abs(variances).max())
+    along_w = along(covariance, theta, precondition * g).diagonal()
+    second = g**2 + 0.5 * C * (np.diag(cov) - v) + 0.5 * along_w - 0.25 * bend.diagonal()
+    mean = C * (np.diag(cov) - v) + tau * C * second
+    np.testing.assert_allclose(RATE**2 * drift[d:], mean, rtol=0, atol=3e-5 * np.abs(mean).max())
+    # What is tested is not small.
+    for part in (tau * along(root, theta, precondition * g), bent - own):
+        assert np.abs(part).max() > 1e-3 * np.abs(own).max()
+    assert tau * np.abs(bend.diagonal()).max() > 1e-3 * np.abs(mean).max()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_noise_that_reaches_not_all_parameters_has_a_corrected_equation(name):
+    # Two examples, three parameters: a covariance of rank one.
+    loss = optsde.losses.LinearRegression([[1.0, 0.5, 0.2], [0.3, -1.0, 0.4]], [1.0, -0.5])
+    problem = optsde.Problem(loss, optsde.noise.Minibatch())
+    dynamics = {"RMSprop": optsde.RMSprop, "Adam": optsde.Adam}[name](0.05, eps=0.1).sde(problem, order="corrected")
+    state = {key: [0.3, 0.2, -0.1] if key == "theta" else np.full(3, 0.5) for key in NAMES[name]}
+    assert np.linalg.matrix_rank(noise_covariance(dynamics.diffusion_at(state, 1.0))[:3, :3]) == 1
+    assert optsde.simulate(dynamics, state, steps=20, n_paths=256, rng=1).n_diverged == 0
 
 
 def test_noise_that_vanishes_has_no_slope():

@@ -112,9 +112,9 @@ class Adaptive(Optimizer):
             )
         if order == "corrected" and regime == "ballistic":
             raise ValueError("order: 'corrected' is of the regime 'batch_equivalent'; in 'ballistic' take order=2")
-        if order == 2 and isinstance(problem.noise, Minibatch) and isinstance(problem.loss, Function):
+        if isinstance(problem.noise, Minibatch) and isinstance(problem.loss, Function):
             raise ValueError(
-                "order: the equation of order 2 needs derivatives of the examples' gradients, which losses.Function "
+                "order: equations beyond order 1 need derivatives of the examples' gradients, which losses.Function "
                 "does not have; the built-in losses over data do"
             )
         if isinstance(problem.noise, StudentT) and problem.noise.df <= 4.0:

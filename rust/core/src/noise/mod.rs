@@ -2,6 +2,7 @@
 
 mod affine_diagonal;
 mod along;
+mod covariance;
 mod gaussian;
 mod gaussian_inputs;
 mod gaussian_inputs_squares;
@@ -17,6 +18,7 @@ mod variances;
 
 pub use affine_diagonal::{AffineDiagonal, Deviation};
 pub(crate) use along::apply_along;
+pub(crate) use covariance::{add_covariance, diagonal, lower_root, whiten};
 pub use gaussian::{Factor, Gaussian, StudentT, Zero};
 pub use gaussian_inputs::GaussianInputs;
 pub use gradient_noise::GradientNoise;

@@ -3,6 +3,7 @@
 //! Order 1: Malladi, Lyu, Panigrahi & Arora, NeurIPS 2022 (batch-equivalent); Compagnoni et al., ICLR 2025 (ballistic).
 //! Order 2: after an idea of Callisti, Romito & Triggiano 2025, with coefficients derived from the one-step conditions.
 
+mod bend;
 mod constants;
 mod first;
 mod noise;
@@ -213,22 +214,14 @@ fn check_order<T: Real>(model: &AdaptiveModel, noise: &dyn Noise<T>) -> Result<(
         return Err(Error::invalid("order", "only order 1 is known for noise without fourth moments"));
     }
     let varies = noise.constant().is_none() && noise.kind() != NoiseKind::None;
-    let lacking = match (model.order, model.rule) {
-        _ if !varies => None,
-        (Order::Corrected, Rule::RmsProp { .. }) => {
-            Some("\"corrected\" of RMSprop needs gradient noise of a constant covariance")
-        }
-        (Order::Corrected, Rule::Adam { .. }) if !noise.has_apply_along() => Some(
-            "\"corrected\" of Adam needs the derivative of the noise's factor: a function has it with a jacobian, but not as \
-             kind 'diagonal_coupled', a minibatch if the loss is a linear, logistic or softmax regression",
-        ),
-        _ if !noise.has_variances_along() => Some(
-            "only order 1 is known of noise without derivatives: a function has them with a jacobian, but not as \
-                 kind 'diagonal_coupled', whose jacobian holds the derivatives by the own coordinates alone",
-        ),
-        _ => None,
-    };
-    lacking.map_or(Ok(()), |reason| Err(Error::invalid("order", reason)))
+    if varies && !noise.has_variances_along() {
+        return Err(Error::invalid(
+            "order",
+            "only order 1 is known of noise without derivatives: a function has them with a jacobian, but not as kind \
+             'diagonal_coupled', whose jacobian holds the derivatives by the own coordinates alone",
+        ));
+    }
+    Ok(())
 }
 
 /// What is true of the noise. At order 1 that of Adam moves `m` alone, on which no coefficient depends, so it commutes;

@@ -2,13 +2,16 @@
 
 use super::preconditioner::Quantity;
 use crate::block::Span;
-use crate::elementwise::{add_product, add_scaled, multiply, scale, scale_rows};
+use crate::elementwise::{add_product, add_scaled, assign_add_scaled, multiply, scale, scale_rows};
 use crate::error::Result;
 use crate::lanes::Real;
 use crate::linalg::LinearMap;
 use crate::noise::{Factor, Noise, NoiseKind, SquareFactors, apply_factor, spread_diagonal};
 use crate::workspace::with_workspace;
 use std::sync::Arc;
+
+/// How much of a step differences of factors span: less, and rounding would show in single precision.
+const PART: f64 = 1.0 / 64.0;
 
 /// What a factor looks like, decided once.
 enum Shape<T: Real> {
@@ -164,9 +167,23 @@ impl<T: Real> DrivingNoise<T> {
         with_workspace(rows * span.width, |work| self.model.apply(x, scale, dw, out, work, span))
     }
 
-    /// `out = (∂_w R)(x) dw`, `d` rows.
-    pub fn apply_along(&self, x: &[T], w: &[T], dw: &[T], out: &mut [T], span: Span) -> Result<()> {
-        self.model.apply_along(x, w, T::from_f64(self.scales.noise), dw, out, span)
+    /// `out = (∂_w R)(x) dw`, `d` rows. Where the model has no derivative, that is a difference over a part of `tau w`, which a
+    /// step moves by, about `x`: what `tau` times it is off by is a small part of terms of the order `tau³`.
+    pub fn apply_along(&self, x: &[T], w: &[T], tau: f64, dw: &[T], out: &mut [T], span: Span) -> Result<()> {
+        if self.model.has_apply_along() {
+            return self.model.apply_along(x, w, T::from_f64(self.scales.noise), dw, out, span);
+        }
+        with_workspace(2 * x.len(), |work| {
+            let (place, behind) = work.split_at_mut(x.len());
+            let reach = PART * tau;
+            assign_add_scaled(place, x, w, -0.5 * reach);
+            self.apply(place, dw, behind, span)?;
+            assign_add_scaled(place, x, w, 0.5 * reach);
+            self.apply(place, dw, out, span)?;
+            add_scaled(out, behind, -1.0);
+            scale(out, 1.0 / reach);
+            Ok(())
+        })
     }
 
     /// `out = Q(x) db`, `d` rows, of noise that is not skewed.

@@ -16,7 +16,8 @@
 //! In the batch-equivalent regime RMSprop's noise `-Γ D z` is of order 0 and is corrected as the gradient is:
 //! `-½ Γ D H (Γ D z) + k z`, with `-c_2 Γ D' C dW` where fourth moments are not a Gaussian's and v is fresh. A schedule gives
 //! `a_0 = (Γ D) Σ (Γ D)` the term `-½ ∂_t a_0`, which is what `½ Γ' D z` in `k z` makes. Adam's noise `c_1 z` has there, where
-//! `R` varies, `½ c_1 (∂_w R) dW` with `w = Γ D m`: on its way to the end of a step `θ` has moved on along `-w`.
+//! `R` varies, `½ c_1 (∂_w R) dW` with `w = Γ D m`: on its way to the end of a step `θ` has moved on along `-w`. What RMSprop's
+//! has there is in `bend.rs`.
 
 use super::constants::Now;
 use super::preconditioner::{Preconditioner, Quantity};
@@ -43,7 +44,7 @@ pub(super) struct Constants {
 pub(super) struct Slopes<'a, T> {
     /// `H w`.
     pub hw: &'a [T],
-    /// `J w`, the derivative of the variances along `w`; None where they are constant.
+    /// `J w`, the derivative of the variances along `w`, less `½ diag P` where they bend; None where they are constant.
     pub jw: Option<&'a [T]>,
     /// `Σ_jk (Γ D Σ Γ D)_jk ∂_i∂_j∂_k f`, for RMSprop in the batch-equivalent regime.
     pub third: Option<&'a [T]>,
@@ -58,7 +59,7 @@ pub(super) struct Kick<'a, T> {
     pub z: &'a [T],
     /// `sqrt(τ) (A dW + Q dB)`.
     pub q: &'a [T],
-    /// `H Γ D z`, for RMSprop in the batch-equivalent regime.
+    /// `H Γ D z`, for RMSprop in the batch-equivalent regime, and with it what its noise has of a varying covariance.
     pub hz: Option<&'a [T]>,
     /// `C dW`, for fresh RMSprop in the batch-equivalent regime where noise is not Gaussian.
     pub cubes: Option<&'a [T]>,

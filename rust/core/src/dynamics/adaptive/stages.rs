@@ -20,7 +20,7 @@ pub(super) enum Target<'a, T> {
 }
 
 /// Takes the first `len` numbers off `rest`.
-fn take<'a, T>(rest: &mut &'a mut [T], len: usize) -> &'a mut [T] {
+pub(super) fn take<'a, T>(rest: &mut &'a mut [T], len: usize) -> &'a mut [T] {
     let (rows, after) = std::mem::take(rest).split_at_mut(len);
     *rest = after;
     rows
@@ -41,14 +41,14 @@ impl<T: Real> Adaptive<T> {
     }
 
     /// `out = Γ D y`.
-    fn precondition(&self, constants: &Constants, x: &[T], y: &[T], out: &mut [T], span: Span) {
+    pub(super) fn precondition(&self, constants: &Constants, x: &[T], y: &[T], out: &mut [T], span: Span) {
         let v = &x[self.first_v() * span.width..];
         let (now, unit, relative, floor) = (constants.now, constants.unit, self.clock.relative(), &self.floor);
         Precondition { scale: now.gamma, relative, floor, eps: now.eps, unit, v, y, out, width: span.width }.apply();
     }
 
     /// Whether the noise of the parameters is of order 0, so that it has the corrections of the gradient.
-    fn corrects_noise(&self) -> bool {
+    pub(super) fn corrects_noise(&self) -> bool {
         self.model.regime == Regime::BatchEquivalent && self.averages().0.is_none() && self.kind != NoiseKind::None
     }
 
@@ -66,7 +66,7 @@ impl<T: Real> Adaptive<T> {
         }
         let len = self.parameters() * span.width;
         self.precondition(c, x, &x[len..2 * len], w, span);
-        self.noise.apply_along(&x[..len], w, dw, out, span)?;
+        self.noise.apply_along(&x[..len], w, c.tau, dw, out, span)?;
         Ok(Some(&*out))
     }
 
@@ -110,12 +110,15 @@ impl<T: Real> Adaptive<T> {
         let skewed = self.noise.is_skewed();
         // Whether third moments shift the mean of the parameters.
         let shifts = skewed && drift.is_some() && constants.fresh && constants.first.is_none();
-        with_workspace(12 * len, |mut rest| {
+        let bent = self.bend_rows() * span.width;
+        with_workspace(12 * len + bent, |mut rest| {
             let x: &[T] = match &target {
                 Target::Write(x, _) => x,
                 Target::Advance(x) => x,
             };
             let theta = &x[..len];
+            let bend = take(&mut rest, bent);
+            let bend = self.bend(&constants, x, bend, span)?;
             let [g, s, w, hw] = [len; 4].map(|len| take(&mut rest, len));
             let [jw, third, skew, z, q, hz, cubes, along] = [len; 8].map(|len| take(&mut rest, len));
             self.loss.grad(theta, g, span)?;
@@ -132,11 +135,14 @@ impl<T: Real> Adaptive<T> {
                     if varies {
                         self.noise.variances_along(theta, w, jw, span)?;
                     }
-                    let bends = corrects_noise && !self.loss.is_quadratic();
-                    if bends {
+                    if let Some(bend) = &bend {
+                        bend.correct_drift(jw);
+                    }
+                    let has_third = corrects_noise && !self.loss.is_quadratic();
+                    if has_third {
                         self.third(&constants, x, third, span)?;
                     }
-                    let (jw, third) = (varies.then_some(&*jw), bends.then_some(&*third));
+                    let (jw, third) = (varies.then_some(&*jw), has_third.then_some(&*third));
                     Some((Slopes { hw, jw, third, skew: shifts.then_some(&*skew) }, times))
                 }
             };
@@ -150,6 +156,9 @@ impl<T: Real> Adaptive<T> {
                     if corrects_noise {
                         self.precondition(&constants, x, z, w, span);
                         self.loss.hess_vec(theta, w, hz, span)?;
+                    }
+                    if let Some(bend) = &bend {
+                        self.bend_noise(&constants, (x, g), bend, (z, dw), [&mut *hz, &mut *q], span)?;
                     }
                     let cubes = self.cubes(&constants, dw, cubes, span)?;
                     let along = self.along(&constants, x, dw, [w, along], span)?;
@@ -198,12 +207,15 @@ impl<T: Real> Adaptive<T> {
         let (d, m, width) = (self.parameters(), self.noise.model.n_wiener(), span.width);
         let (len, columns) = (d * width, m + d);
         let constants = self.second_constants(t);
-        with_workspace(9 * len + m * width + x.len(), |mut rest| {
+        let bent = self.bend_rows() * width;
+        with_workspace(9 * len + m * width + x.len() + bent, |mut rest| {
             let [out, dw] = [x.len(), m * width].map(|len| take(&mut rest, len));
             let [g, s, column, q, y, hz, cubes, along, zero] = [len; 9].map(|len| take(&mut rest, len));
+            let bend = take(&mut rest, bent);
             let theta = &x[..len];
             zero.fill(T::default());
             self.loss.grad(theta, g, span)?;
+            let bend = self.bend(&constants, x, bend, span)?;
             let variances = self.noise.variances(theta, s, span)?;
             let mut write = |j: usize, kick: Kick<'_, T>| {
                 let (relative, floor) = (self.clock.relative(), &*self.floor);
@@ -214,8 +226,9 @@ impl<T: Real> Adaptive<T> {
                 }
             };
             each_column(noise, m, column, width, |j, z| {
-                if let Some(shared) = shared {
-                    copy_column(shared, (j, m), q, width);
+                match shared {
+                    Some(shared) => copy_column(shared, (j, m), q, width),
+                    None => q.fill(T::default()),
                 }
                 if self.corrects_noise() {
                     self.precondition(&constants, x, z, y, span);
@@ -223,10 +236,12 @@ impl<T: Real> Adaptive<T> {
                 }
                 dw.fill(T::default());
                 dw[j * width..(j + 1) * width].fill(T::from_f64(1.0));
+                if let Some(bend) = &bend {
+                    self.bend_noise(&constants, (x, g), bend, (z, dw), [&mut *hz, &mut *q], span)?;
+                }
                 let cubes = self.cubes(&constants, dw, cubes, span)?;
-                let (q, hz) = (if shared.is_some() { &*q } else { &*zero }, self.corrects_noise().then_some(&*hz));
                 let along = self.along(&constants, x, dw, [&mut *y, &mut *along], span)?;
-                write(j, Kick { z, q, hz, cubes, along });
+                write(j, Kick { z, q, hz: self.corrects_noise().then_some(&*hz), cubes, along });
                 Ok(())
             })?;
             each_column(own, d, column, width, |j, q| {

@@ -127,9 +127,7 @@ fn equations<T: Element>() -> Result<Vec<Arc<dyn Sde<T>>>> {
             noises.push(labels);
         }
         for model in adaptive_models()?.into_iter().filter(|model| model.order == Order::Corrected) {
-            if let Ok(sde) = Adaptive::new(model, loss.clone(), noises[0].clone()) {
-                list.push(Arc::new(sde)); // Adam's, on regressions
-            }
+            list.push(Arc::new(Adaptive::new(model, loss.clone(), noises[0].clone())?));
         }
         for noise in noises {
             list.push(Arc::new(GradientSde::new(loss.clone(), noise, -0.1, None, None)));
