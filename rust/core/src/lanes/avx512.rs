@@ -202,13 +202,28 @@ floats!(F64x8, f64, U64x8, _mm512_set1_pd, _mm512_add_pd, _mm512_sub_pd, _mm512_
 floats!(F32x16, f32, U32x16, _mm512_set1_ps, _mm512_add_ps, _mm512_sub_ps, _mm512_mul_ps, _mm512_div_ps, _mm512_fmadd_ps,
     _mm512_sqrt_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_castps_si512, _mm512_castsi512_ps, _mm512_cmp_ps_mask,
     _mm512_mask_blend_ps, _mm512_min_ps, _mm512_max_ps, _mm512_scalef_ps, lookup8, POWERS_8);
-vector_traits!(F64x8, f64, 8, U64x8, 1 << 63, exp64, sin_cos64, tanh64, sigmoid64, ln64, sum_lines64, transpose64);
+vector_traits!(
+    F64x8,
+    f64,
+    8,
+    U64x8,
+    1 << 63,
+    inline(always),
+    exp64,
+    sin_cos64,
+    tanh64,
+    sigmoid64,
+    ln64,
+    sum_lines64,
+    transpose64
+);
 vector_traits!(
     F32x16,
     f32,
     16,
     U32x16,
     1 << 31,
+    inline(always),
     exp32,
     sin_cos32,
     tanh32,

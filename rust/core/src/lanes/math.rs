@@ -445,8 +445,8 @@ scalar!(f32, u32, exp32, sin_cos32, scale32, tanh32, sigmoid32, ln32, POWERS_8);
 
 /// What every vector type has in common, given its element-wise primitives.
 macro_rules! vector_traits {
-    ($v:ident, $elem:ident, $lanes:expr, $bits:ident, $sign:expr, $exp:ident, $sin_cos:ident, $tanh:ident,
-     $sigmoid:ident, $ln:ident, $sum_lines:path, $transpose8:path) => {
+    ($v:ident, $elem:ident, $lanes:expr, $bits:ident, $sign:expr, $functions:meta, $exp:ident, $sin_cos:ident,
+     $tanh:ident, $sigmoid:ident, $ln:ident, $sum_lines:path, $transpose8:path) => {
         impl std::ops::Add for $v {
             type Output = Self;
             #[inline(always)]
@@ -495,23 +495,23 @@ macro_rules! vector_traits {
             fn sqrt(self) -> Self {
                 self.root()
             }
-            #[inline(always)]
+            #[$functions]
             fn exp(self) -> Self {
                 $crate::lanes::math::$exp(self)
             }
-            #[inline(always)]
+            #[$functions]
             fn ln(self) -> Self {
                 $crate::lanes::math::$ln(self)
             }
-            #[inline(always)]
+            #[$functions]
             fn sin_cos(self) -> (Self, Self) {
                 $crate::lanes::math::$sin_cos(self)
             }
-            #[inline(always)]
+            #[$functions]
             fn tanh(self) -> Self {
                 $crate::lanes::math::$tanh(self)
             }
-            #[inline(always)]
+            #[$functions]
             fn sigmoid(self) -> Self {
                 $crate::lanes::math::$sigmoid(self)
             }

@@ -112,7 +112,9 @@ macro_rules! floats {
             fn quotient(self, b: Self) -> Self {
                 self.zip(b, |x, y| x / y)
             }
-            #[inline(always)]
+            // Where it is no instruction that is sure to be there, it is a call: one for a vector is a fraction of the code.
+            #[cfg_attr(all(target_arch = "x86_64", not(target_feature = "fma")), inline(never))]
+            #[cfg_attr(not(all(target_arch = "x86_64", not(target_feature = "fma"))), inline(always))]
             fn fused(self, b: Self, c: Self) -> Self {
                 Self(std::array::from_fn(|i| self.0[i].mul_add(b.0[i], c.0[i])))
             }
@@ -169,6 +171,7 @@ vector_traits!(
     4,
     U64x4,
     1 << 63,
+    inline(never),
     exp64,
     sin_cos64,
     tanh64,
@@ -183,6 +186,7 @@ vector_traits!(
     8,
     U32x8,
     1 << 31,
+    inline(never),
     exp32,
     sin_cos32,
     tanh32,
