@@ -176,7 +176,8 @@ def test_the_default_method_of_order_two(name):
     start = {"theta": SMALL, "m": 0.3 * SMALL, "v": 0.2 * SMALL**2}
     start = {key: start[key] for key in NAMES[name]}
     t0 = 0.0 if name == "RMSprop" else 1.0
-    ens = optsde.simulate(dynamics, start, t0=t0, steps=16, substeps=16, n_paths=N, rng=52, observe=optsde.Final())
+    options = {"steps": 16, "substeps": 16, "n_paths": N // 8}
+    ens = optsde.simulate(dynamics, start, t0=t0, **options, rng=52, observe=optsde.Final())
     x = finals(ens, NAMES[name])
     mean, error = mean_and_error(powers(x, NAMES[name], regime))
     assert_agrees(mean, error, right[0], bias=2e-3 * np.abs(right[0]), wrong=[right[1]])

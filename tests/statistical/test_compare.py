@@ -98,7 +98,7 @@ def test_oracle_c(variates):
         assert "extrapolated" in cmp.schemes["SDE"]
 
 
-@pytest.mark.parametrize(("runs", "paths", "variates"), [(200, 600, False), (100, 8192, True)])
+@pytest.mark.parametrize(("runs", "paths", "variates"), [(120, 600, False), (60, 8192, True)])
 def test_standard_errors_are_honest(runs, paths, variates):
     exact = np.array([MULTIPLICATIVE[0][1], MULTIPLICATIVE[0][2], MULTIPLICATIVE[0][2] - MULTIPLICATIVE[0][1]])
     z = []
@@ -118,7 +118,7 @@ def test_integrator_error_is_what_it_says():
     """Euler-Maruyama's expectation in 64 substeps is known exactly, and so is its error."""
     exact = MULTIPLICATIVE[0][2]
     cmp = optsde.compare(
-        models(AFFINE), 1.0, steps=10, n_paths=1_000_000, rng=4, test_functions="theta2", extrapolate=False
+        models(AFFINE), 1.0, steps=10, n_paths=400_000, rng=4, test_functions="theta2", extrapolate=False
     )
     substeps = int(cmp.schemes["SDE"].split()[1])
     scheme = affine_recursion(1.0, 0.1 * 0.25, 0.1, 0.1 / substeps, 10 * substeps, 1.0)[0]
@@ -128,7 +128,7 @@ def test_integrator_error_is_what_it_says():
     # What is left is above the standard error, and the comparison says so.
     assert any("integrator" in note for note in cmp.notes)
     better = optsde.compare(
-        models(AFFINE), 1.0, steps=10, n_paths=1_000_000, rng=4, test_functions="theta2", extrapolate=True
+        models(AFFINE), 1.0, steps=10, n_paths=400_000, rng=4, test_functions="theta2", extrapolate=True
     )
     assert_agrees(better.mean["SDE"]["theta2"][0], better.stderr["SDE"]["theta2"][0], exact)
     assert not better.notes

@@ -91,7 +91,7 @@ def test_algorithm_after_twenty_steps(batch, dtype):
 
 
 def test_stationary_second_moments_of_algorithm_and_equation():
-    n, steps = 1_500_000, 250
+    n, steps = 800_000, 250
     sgd, start = optsde.SGD(LR), optsde.initial.Gaussian(CENTER, 0.005 * np.eye(2))
     chain = optsde.simulate(sgd.discrete(problem()), start, steps=steps, n_paths=n, rng=3)
     assert_agrees(*mean_and_error(products(chain.final)), STATIONARY, wrong=[STATIONARY_SDE])
