@@ -231,7 +231,9 @@ def exact_end(kind, index, paths):
 def reference_end(kind, paths):
     """The end of a kind's first case: exact, or by Milstein's scheme at the finest steps."""
     case = CASES[kind][0]
-    return exact_end(kind, 0, paths) if case.exact else final(case.dynamics, case.start, WIENER_DT, "milstein", paths=paths)
+    if case.exact is not None:
+        return exact_end(kind, 0, paths)
+    return final(case.dynamics, case.start, WIENER_DT, "milstein", paths=paths)
 
 
 def fit(steps, squared_errors):

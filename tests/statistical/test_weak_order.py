@@ -279,7 +279,8 @@ def test_halving_the_step_shows_the_order(method, kind):
     finest = 6 if order == 1 else 4 if kind == "commutative" else 5
     levels = range(finest - 3, finest + 1)
     # As many paths as show the bias, no more.
-    for paths in {"none": [GROUPS], "commutative": [100_000, 300_000]}.get(kind, [125_000, 500_000, 1_500_000, 4_000_000]):
+    many = [125_000, 500_000, 1_500_000, 4_000_000]
+    for paths in {"none": [GROUPS], "commutative": [100_000, 300_000]}.get(kind, many):
         groups = paired_differences(method, kind, levels, paths, SEEN.get((method, kind), np.square))
         found, stderr = fitted(groups, levels)
         if 5 * stderr < 0.4:
