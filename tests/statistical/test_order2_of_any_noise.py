@@ -309,7 +309,7 @@ def test_noise_of_adams_mean_turns_with_the_parameters(data):
 @pytest.mark.parametrize("data", DATA)
 def test_noise_of_rmsprop_bends_with_the_parameters(data):
     # With w = D ∇f and P = Σ_jk S_jk ∂_jk Σ, S = D Σ D, and lower roots L of Σ and N of Σ - tau/4 P: the noise of θ is
-    # -D (N L⁻¹ R + tau/2 (H D R + ∂_w R)) + tau κ D' R; tau/2 c J D R is in that of v, tau/2 c (J w - P_ii/2) in its drift.
+    # -D (N L⁻¹ R + tau/2 (H D R + ∂_w R)) + tau κ D' R, that of v has tau/2 c J D R, its drift tau/2 c (J w - P_ii/2).
     tau, problem = RATE**2, data_problem(data)
     d = problem.dim
     rmsprop = optsde.RMSprop(RATE, alpha=1 - C * tau, eps=EPS, ordering="lagged")
