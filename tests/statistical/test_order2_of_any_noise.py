@@ -306,10 +306,16 @@ def test_noise_of_adams_mean_turns_with_the_parameters(data):
     np.testing.assert_allclose(factor[:d, :n], -0.5 * C1 * tau * precondition[:, None] * root(theta), rtol=1e-8)
 
 
+def majorant(bend, cov, tau):
+    """A diagonal above P and -P, in units of the deviations."""
+    sizes = np.sqrt(np.diag(cov) + tau * np.abs(np.diag(bend)))
+    return np.diag(np.einsum("ij,i,j->i", np.abs(bend), sizes, 1 / sizes))
+
+
 @pytest.mark.parametrize("data", DATA)
 def test_noise_of_rmsprop_bends_with_the_parameters(data):
-    # With w = D ∇f and P = Σ_jk S_jk ∂_jk Σ, S = D Σ D, and lower roots L of Σ and N of Σ - tau/4 P: the noise of θ is
-    # -D (N L⁻¹ R + tau/2 (H D R + ∂_w R)) + tau κ D' R, that of v has tau/2 c J D R, its drift tau/2 c (J w - P_ii/2).
+    # With w = D ∇f, P = Σ_jk S_jk ∂_jk Σ, S = D Σ D, and N the covariance Σ made larger: the noise of θ is
+    # -D (R + tau/2 (H D R + ∂_w R - P N⁻¹ R/4)) + tau κ D' R; that of v has tau/2 c J D R, its drift tau/2 c (J w - P_ii/2).
     tau, problem = RATE**2, data_problem(data)
     d = problem.dim
     rmsprop = optsde.RMSprop(RATE, alpha=1 - C * tau, eps=EPS, ordering="lagged")
@@ -322,12 +328,11 @@ def test_noise_of_rmsprop_bends_with_the_parameters(data):
     slope = -(precondition**2) / (2 * np.sqrt(v))
     g, hessian, own, cov = problem.loss.grad(theta), problem.loss.hessian(theta), root(theta), covariance(theta)
     kick = precondition[:, None] * own
-    lower = np.linalg.cholesky(cov)
-    bend = sum(twice(theta, column) for column in (precondition[:, None] * lower).T)
-    bent = np.linalg.cholesky(cov - tau / 4 * bend) @ np.linalg.solve(lower, own)
-    inner = hessian @ kick + along(root, theta, precondition * g)
+    bend = sum(twice(theta, column) for column in (precondition[:, None] * np.linalg.cholesky(cov)).T)
+    bent = 0.25 * bend @ np.linalg.solve(cov + tau / 4 * majorant(bend, cov, tau), own)
+    inner = hessian @ kick + along(root, theta, precondition * g) - bent
     coupling = 0.5 * C * (np.diag(cov) - v) * slope
-    expected = -precondition[:, None] * (bent + tau / 2 * inner) + tau * coupling[:, None] * own
+    expected = -precondition[:, None] * (own + tau / 2 * inner) + tau * coupling[:, None] * own
     n = own.shape[1]
     np.testing.assert_allclose(factor[:d, :n], expected, rtol=0, atol=3e-5 * np.abs(expected).max())
     assert not factor[:d, n:].any()
@@ -343,8 +348,8 @@ def test_noise_of_rmsprop_bends_with_the_parameters(data):
     mean = C * (np.diag(cov) - v) + tau * C * second
     np.testing.assert_allclose(RATE**2 * drift[d:], mean, rtol=0, atol=3e-5 * np.abs(mean).max())
     # What is tested is not small.
-    for part in (tau * along(root, theta, precondition * g), bent - own):
-        assert np.abs(part).max() > 1e-3 * np.abs(own).max()
+    for part in (along(root, theta, precondition * g), bent):
+        assert tau * np.abs(part).max() > 1e-3 * np.abs(own).max()
     assert tau * np.abs(bend.diagonal()).max() > 1e-3 * np.abs(mean).max()
 
 
@@ -357,6 +362,44 @@ def test_noise_that_reaches_not_all_parameters_has_a_corrected_equation(name):
     state = {key: [0.3, 0.2, -0.1] if key == "theta" else np.full(3, 0.5) for key in NAMES[name]}
     assert np.linalg.matrix_rank(noise_covariance(dynamics.diffusion_at(state, 1.0))[:3, :3]) == 1
     assert optsde.simulate(dynamics, state, steps=20, n_paths=256, rng=1).n_diverged == 0
+
+
+def noise_of_parameters(problem, points, lr, **keywords):
+    """Variances of the noise of θ at some points (n, d), corrected and of order 1."""
+    rmsprop = optsde.RMSprop(lr, ordering="lagged", **keywords)
+    state = {"theta": points, "v": np.ones_like(points)}
+    factors = [
+        rmsprop.sde(problem, order=order, regime="batch_equivalent").diffusion_at(state, 1.0)
+        for order in ("corrected", 1)
+    ]
+    return [np.square(factor[:, :2]).sum(axis=2) for factor in factors]
+
+
+@pytest.mark.parametrize("swap", [False, True])
+def test_noise_bends_by_a_half_at_most(swap):
+    # Along a line on which the noise vanishes in a direction that turns: of one column, (θ2, 1), and of two examples.
+    order = [1, 0] if swap else [0, 1]
+
+    def column(x):
+        return np.stack([x[:, order[1]], np.ones(len(x))], axis=1)[:, order, None]
+
+    def jacobian(x):
+        out = np.zeros((len(x), 2, 1, 2))
+        out[:, order[0], 0, order[1]] = 1.0
+        return out
+
+    noise = optsde.noise.Function(column, kind="full", n_wiener=1, jacobian=jacobian)
+    bowl = optsde.Problem(optsde.losses.Quadratic([1.0, 1.0]), noise)
+    examples = optsde.losses.LinearRegression(np.array([[1.0, 0.5], [0.3, -1.0]])[:, order], [1.0, -0.5])
+    two = optsde.Problem(examples, optsde.noise.Minibatch())
+    line = np.linspace(-1.5, 1.5, 301)[:, None]
+    bowl_line, two_line = np.hstack([0 * line + 0.3, line])[:, order], np.hstack([line, 0 * line + 0.3])[:, order]
+    for problem, points in ((bowl, bowl_line), (two, two_line)):
+        corrected, first = noise_of_parameters(problem, points, 0.05, alpha=0.95, eps=0.1)
+        assert (np.abs(np.sqrt(corrected) - np.sqrt(first)) < 0.6 * np.sqrt(first.max())).all()
+    # Where the second parameter alone has noise, it keeps it.
+    corrected, first = noise_of_parameters(bowl, bowl_line, 0.05, alpha=0.95, eps=0.1)
+    np.testing.assert_allclose(np.sqrt(corrected[:, order[1]]), np.sqrt(first[:, order[1]]), rtol=0.05)
 
 
 def test_noise_that_vanishes_has_no_slope():

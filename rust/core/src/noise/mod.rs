@@ -18,7 +18,7 @@ mod variances;
 
 pub use affine_diagonal::{AffineDiagonal, Deviation};
 pub(crate) use along::apply_along;
-pub(crate) use covariance::{add_covariance, diagonal, lower_root, whiten};
+pub(crate) use covariance::{add_covariance, add_majorant, lower_root, solve};
 pub use gaussian::{Factor, Gaussian, StudentT, Zero};
 pub use gaussian_inputs::GaussianInputs;
 pub use gradient_noise::GradientNoise;

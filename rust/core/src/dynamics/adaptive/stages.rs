@@ -136,7 +136,7 @@ impl<T: Real> Adaptive<T> {
                         self.noise.variances_along(theta, w, jw, span)?;
                     }
                     if let Some(bend) = &bend {
-                        bend.correct_drift(jw);
+                        bend.correct_drift(jw, span.width);
                     }
                     let has_third = corrects_noise && !self.loss.is_quadratic();
                     if has_third {
