@@ -314,8 +314,9 @@ def majorant(bend, cov, tau):
 
 @pytest.mark.parametrize("data", DATA)
 def test_noise_of_rmsprop_bends_with_the_parameters(data):
-    # With w = D ∇f, P = Σ_jk S_jk ∂_jk Σ, S = D Σ D, and N the covariance Σ made larger: the noise of θ is
-    # -D (R + tau/2 (H D R + ∂_w R - P N⁻¹ R/4)) + tau κ D' R; that of v has tau/2 c J D R, its drift tau/2 c (J w - P_ii/2).
+    # With w = D ∇f, P = Σ_jk S_jk ∂_jk Σ, S = D Σ D, and N the covariance Σ made larger, the noise of θ is
+    # -D (R + tau/2 (H D R + ∂_w R - P N⁻¹ R/4)) + tau κ D' R; v has tau/2 c J D R in its noise and
+    # tau/2 c (J w - P_ii/2) in its drift.
     tau, problem = RATE**2, data_problem(data)
     d = problem.dim
     rmsprop = optsde.RMSprop(RATE, alpha=1 - C * tau, eps=EPS, ordering="lagged")
