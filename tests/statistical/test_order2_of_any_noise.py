@@ -337,7 +337,6 @@ def test_noise_of_rmsprop_bends_with_the_parameters(data):
     n = own.shape[1]
     np.testing.assert_allclose(factor[:d, :n], expected, rtol=0, atol=3e-5 * np.abs(expected).max())
     assert not factor[:d, n:].any()
-    variances = np.array([along(covariance, theta, column).diagonal() for column in kick.T]).T
     # Beside it the noise of v is as Adam's.
     adam = optsde.Adam(RATE, betas=(0.0, 1 - C * tau), eps=EPS, bias_correction=False, ordering="lagged")
     _, other = coefficients(adam.sde(problem, order="corrected"), {**state, "m": g}, 1.0)
@@ -409,6 +408,15 @@ def test_noise_that_vanishes_has_no_slope():
     state = {"theta": [0.0, 0.0], "m": [0.1, 0.1], "v": [0.1, 0.1]}
     assert not adam.diffusion_at(state, 1.0).any()
     assert optsde.simulate(adam, state, steps=20, n_paths=100, rng=1).n_diverged == 0
+
+
+@pytest.mark.parametrize(("regime", "order"), [("ballistic", 2), ("batch_equivalent", "corrected")])
+@pytest.mark.parametrize("optimizer", [optsde.RMSprop, optsde.Adam])
+def test_examples_of_a_function_say_so(optimizer, regime, order):
+    pieces = {"hessian": lambda x: x, "third": lambda x, s: x, "example_grads": lambda x, i: x, "n_examples": 2}
+    loss = optsde.losses.Function(lambda x: x, dim=2, **pieces)
+    with pytest.raises(ValueError, match=r"^order: .* derivatives of the examples' gradients, which losses.Function"):
+        optimizer(0.01).sde(optsde.Problem(loss, optsde.noise.Minibatch()), order=order, regime=regime)
 
 
 @pytest.mark.parametrize(("regime", "order"), [("ballistic", 2), ("batch_equivalent", "corrected")])
