@@ -85,7 +85,7 @@ fn measure<T: Real>(name: &str, p: usize, batch: usize) {
     };
     let room = || vec![0; 4 * per_step as usize * WIDTH];
     // Steps of plain SGD, as many at a time as an ensemble takes.
-    let count = (80 / batch).max(1);
+    let count = (96 / per_step as usize).max(1);
     let mut bare = MinibatchFloor::<T>::new(&matrix, batch, WIDTH, count);
     let floor = move |step| {
         bare.draw(step);

@@ -12,6 +12,19 @@ mp.mp.dps = 60
 POINTS = 800
 
 
+def alternation(err, most):
+    """Where the largest of each run of errors of one sign are, the `most` largest neighbours of them."""
+    peaks = [0]
+    for i in range(1, len(err)):
+        if mp.sign(err[i]) != mp.sign(err[peaks[-1]]):
+            peaks.append(i)
+        elif abs(err[i]) > abs(err[peaks[-1]]):
+            peaks[-1] = i
+    while len(peaks) > most:
+        peaks.pop(0 if abs(err[peaks[0]]) < abs(err[peaks[-1]]) else -1)
+    return peaks
+
+
 def remez(f, w, a, b, n):
     """Coefficients, lowest first, of the best polynomial of degree n on [a, b]."""
     grid = [(a + b) / 2 - (b - a) / 2 * mp.cos(mp.pi * i / POINTS) for i in range(POINTS + 1)]
@@ -26,14 +39,7 @@ def remez(f, w, a, b, n):
             y[row] = ws[i] * fs[i]
         c = list(mp.lu_solve(m, y))[: n + 1]
         err = [ws[i] * (fs[i] - mp.polyval(c[::-1], grid[i])) for i in range(POINTS + 1)]
-        peaks = [0]
-        for i in range(1, POINTS + 1):
-            if mp.sign(err[i]) != mp.sign(err[peaks[-1]]):
-                peaks.append(i)
-            elif abs(err[i]) > abs(err[peaks[-1]]):
-                peaks[-1] = i
-        while len(peaks) > n + 2:
-            peaks.pop(0 if abs(err[peaks[0]]) < abs(err[peaks[-1]]) else -1)
+        peaks = alternation(err, n + 2)
         if len(peaks) < n + 2 or peaks == at:
             break
         at = peaks
@@ -59,6 +65,43 @@ def fit(name, f, w, a, b, n, single=False):
     print("[" + ", ".join(literal(v, single) for v in c) + "]\n")
 
 
+def fit_tanh(n, first, top, single):
+    """tanh(r/2) = r odd(w)/even(w), w = r^2: degrees n; odd begins with first/2, even with first, and ends with w^n.
+
+    The error printed is that of e^r = (1 + y)/(1 - y), y = tanh(r/2), at w = r^2 up to top.
+    """
+    size = 2 * n
+    grid = [top * (1 - mp.cos(mp.pi * i / POINTS)) / 2 for i in range(1, POINTS + 1)]
+    exact = [mp.tanh(mp.sqrt(w) / 2) / mp.sqrt(w) for w in grid]
+    weights = [2 * mp.sqrt(w) / (1 - w * q * q) for w, q in zip(grid, exact, strict=True)]
+
+    def even(c, w):
+        return first + mp.polyval([1, *c[n : size - 1][::-1], 0], w)
+
+    def errors(c):
+        odds = [first / 2 + mp.polyval([*c[:n][::-1], 0], w) for w in grid]
+        return [s * (odd / even(c, w) - q) for s, odd, w, q in zip(weights, odds, grid, exact, strict=True)]
+
+    at, c = [round(POINTS * (i + 0.7) / size) for i in range(size)], [mp.mpf(0)] * size
+    for _ in range(30):
+        for _ in range(4):  # linear in the coefficients once even is known beside the error
+            m, y = mp.matrix(size, size), mp.matrix(size, 1)
+            for row, i in enumerate(at):
+                w, q = grid[i], exact[i]
+                for j in range(n):
+                    m[row, j] = w ** (j + 1)
+                for j in range(n - 1):
+                    m[row, n + j] = -q * w ** (j + 1)
+                m[row, size - 1] = (-1) ** row * even(c, w) / weights[i]
+                y[row] = q * (w**n + first) - first / 2
+            c = list(mp.lu_solve(m, y))
+        at = alternation(errors(c), size)
+    c = [round_to(v, single) for v in c[: size - 1]]
+    print(f"// tanh(r/2): degrees {n} up to {mp.nstr(top, 6)}, max error {mp.nstr(max(map(abs, errors(c))), 3)}")
+    print("odd [" + ", ".join(literal(v, single) for v in (first / 2, *c[:n])) + "]")
+    print("even [" + ", ".join(literal(v, single) for v in (first, *c[n:], mp.mpf(1))) + "]\n")
+
+
 def series(coefficient, terms=45):
     """The sum of coefficient(i) x^i: safe at x = 0."""
     c = [coefficient(mp.mpf(i)) for i in range(terms)]
@@ -77,11 +120,9 @@ q = series(lambda i: 1 / mp.factorial(i + 2))
 for n, single in ((9, False), (4, True)):
     fit("exp", q, lambda x: x * x / mp.exp(x), -half_ln2, half_ln2, n, single)
 
-# the same between roots of 2: the 16th and the 8th
-for n, parts, single in ((4, 16, False), (2, 8, True)):
-    fit("exp of a part", q, lambda x: x * x / mp.exp(x), -half_ln2 / parts, half_ln2 / parts, n, single)
-    powers = [round_to(mp.mpf(2) ** (mp.mpf(i) / parts), single) for i in range(parts)]
-    print("[" + ", ".join(literal(power, single) for power in powers) + "]\n")
+# for the logistic function
+for n, first, single in ((2, 1008.25, False), (1, 10.00146484375, True)):
+    fit_tanh(n, mp.mpf(first), half_ln2**2, single)
 
 # sin(r) = r + r v s(v), cos(r) = 1 + v (-1/2 + v c(v)), v = r^2
 s = series(lambda i: (-1) ** (int(i) + 1) / mp.factorial(2 * i + 3))

@@ -65,7 +65,7 @@ pub fn time_minibatches(
     count: u64,
 ) -> PyResult<(f64, u64)> {
     const WIDTH: usize = 64;
-    const STEPS: usize = 8;
+    const STEPS: usize = 32;
     let view = x.as_array();
     let x = Matrix::new(view.nrows(), view.ncols(), view.iter().copied().collect()).map_err(to_python)?;
     let mut floor = MinibatchFloor::<f64>::new(&x, batch, WIDTH, STEPS);

@@ -3,7 +3,7 @@
 //! The functions are safe to name but run AVX2 and FMA instructions: they are only reached through [`super::dispatch`],
 //! which has asked the machine first. That is the ground of every `unsafe` block below.
 
-use super::math::{POWERS_8, POWERS_16, scale32, scale64, vector_traits};
+use super::math::{scale32, scale64, vector_traits};
 use super::{Bits, Bits64, Float, Simd};
 use std::arch::x86_64::*;
 
@@ -95,7 +95,7 @@ impl Bits64 for U64x4 {
 macro_rules! floats {
     ($v:ident, $elem:ident, $bits:ident, $set1:ident, $add:ident, $sub:ident, $mul:ident, $div:ident, $fma:ident,
      $sqrt:ident, $load:ident, $store:ident, $to:ident, $from:ident, $cmp:ident, $blend:ident, $min:ident, $max:ident,
-     $scale:ident, $lookup:ident, $powers:ident) => {
+     $scale:ident) => {
         impl $v {
             #[inline(always)]
             fn broadcast(x: $elem) -> Self {
@@ -170,21 +170,17 @@ macro_rules! floats {
             fn scale_by_power(self, k: Self) -> Self {
                 $scale(self, k)
             }
-            #[inline(always)]
-            fn root_power(index: $bits) -> Self {
-                <Avx2 as Simd>::$lookup(index, &$powers)
-            }
         }
     };
 }
 #[rustfmt::skip]
 floats!(F64x4, f64, U64x4, _mm256_set1_pd, _mm256_add_pd, _mm256_sub_pd, _mm256_mul_pd, _mm256_div_pd, _mm256_fmadd_pd,
     _mm256_sqrt_pd, _mm256_loadu_pd, _mm256_storeu_pd, _mm256_castpd_si256, _mm256_castsi256_pd, _mm256_cmp_pd,
-    _mm256_blendv_pd, _mm256_min_pd, _mm256_max_pd, scale64, lookup16, POWERS_16);
+    _mm256_blendv_pd, _mm256_min_pd, _mm256_max_pd, scale64);
 #[rustfmt::skip]
 floats!(F32x8, f32, U32x8, _mm256_set1_ps, _mm256_add_ps, _mm256_sub_ps, _mm256_mul_ps, _mm256_div_ps, _mm256_fmadd_ps,
     _mm256_sqrt_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_castps_si256, _mm256_castsi256_ps, _mm256_cmp_ps,
-    _mm256_blendv_ps, _mm256_min_ps, _mm256_max_ps, scale32, lookup8, POWERS_8);
+    _mm256_blendv_ps, _mm256_min_ps, _mm256_max_ps, scale32);
 vector_traits!(
     F64x4,
     f64,

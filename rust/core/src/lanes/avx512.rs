@@ -3,7 +3,7 @@
 //! The functions are safe to name but run AVX-512 instructions: they are only reached through [`super::dispatch`],
 //! which has asked the machine first. That is the ground of every `unsafe` block below.
 
-use super::math::{POWERS_8, POWERS_16, vector_traits};
+use super::math::vector_traits;
 use super::{Bits, Bits64, Float, Simd, avx2};
 use std::arch::x86_64::*;
 
@@ -110,7 +110,7 @@ impl Bits64 for U64x8 {
 macro_rules! floats {
     ($v:ident, $elem:ident, $bits:ident, $set1:ident, $add:ident, $sub:ident, $mul:ident, $div:ident, $fma:ident,
      $sqrt:ident, $load:ident, $store:ident, $to:ident, $from:ident, $cmp:ident, $blend:ident, $min:ident, $max:ident,
-     $scalef:ident, $lookup:ident, $powers:ident) => {
+     $scalef:ident) => {
         impl $v {
             #[inline(always)]
             fn broadcast(x: $elem) -> Self {
@@ -187,21 +187,17 @@ macro_rules! floats {
                 // SAFETY: see the head of this file.
                 Self(unsafe { $scalef(self.0, k.0) })
             }
-            #[inline(always)]
-            fn root_power(index: $bits) -> Self {
-                <Avx512 as Simd>::$lookup(index, &$powers)
-            }
         }
     };
 }
 #[rustfmt::skip]
 floats!(F64x8, f64, U64x8, _mm512_set1_pd, _mm512_add_pd, _mm512_sub_pd, _mm512_mul_pd, _mm512_div_pd, _mm512_fmadd_pd,
     _mm512_sqrt_pd, _mm512_loadu_pd, _mm512_storeu_pd, _mm512_castpd_si512, _mm512_castsi512_pd, _mm512_cmp_pd_mask,
-    _mm512_mask_blend_pd, _mm512_min_pd, _mm512_max_pd, _mm512_scalef_pd, lookup16, POWERS_16);
+    _mm512_mask_blend_pd, _mm512_min_pd, _mm512_max_pd, _mm512_scalef_pd);
 #[rustfmt::skip]
 floats!(F32x16, f32, U32x16, _mm512_set1_ps, _mm512_add_ps, _mm512_sub_ps, _mm512_mul_ps, _mm512_div_ps, _mm512_fmadd_ps,
     _mm512_sqrt_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_castps_si512, _mm512_castsi512_ps, _mm512_cmp_ps_mask,
-    _mm512_mask_blend_ps, _mm512_min_ps, _mm512_max_ps, _mm512_scalef_ps, lookup8, POWERS_8);
+    _mm512_mask_blend_ps, _mm512_min_ps, _mm512_max_ps, _mm512_scalef_ps);
 vector_traits!(
     F64x8,
     f64,

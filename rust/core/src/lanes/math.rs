@@ -20,32 +20,7 @@ pub trait Float: Number {
     fn clamp(self, low: Self, high: Self) -> Self;
     /// `self * 2^k`, rounded once, for `k` an integer and `self` in [0.5, 2]; `k` within ±1100 for `f64`, ±200 for `f32`.
     fn scale_by_power(self, k: Self) -> Self;
-    /// `2^(i/16)` for `f64`, `i` the low four bits; `2^(i/8)` for `f32`, `i` the low three.
-    fn root_power(index: Self::Bits) -> Self;
 }
-
-/// [`Float::root_power`] of `f64`.
-pub const POWERS_16: [f64; 16] = [
-    1.0,
-    1.0442737824274138,
-    1.0905077326652577,
-    1.1387886347566916,
-    1.189207115002721,
-    1.241857812073484,
-    1.2968395546510096,
-    1.3542555469368927,
-    std::f64::consts::SQRT_2,
-    1.4768261459394993,
-    1.5422108254079407,
-    1.6104903319492543,
-    1.681792830507429,
-    1.7562521603732995,
-    1.8340080864093424,
-    1.9152065613971474,
-];
-/// [`Float::root_power`] of `f32`.
-pub const POWERS_8: [f32; 8] =
-    [1.0, 1.0905077, 1.1892071, 1.2968396, std::f32::consts::SQRT_2, 1.5422108, 1.6817929, 1.8340081];
 
 /// The polynomial with these coefficients, lowest first, by Horner's rule. A macro: loops of eight or more rounds
 /// would stay loops.
@@ -150,43 +125,45 @@ pub fn exp32<F: Float>(x: F) -> F {
     (p + F::constant(1.0)).scale_by_power(k)
 }
 
-/// `1/(1 + e^-x)` where `e^-x = 2^(k/n) (1 + p)`, `n = 2^root_bits` and `k` stands in the low bits of `t`: within bounds
-/// that keep the power of two normal, adding to the exponent is all that multiplying by it is.
+/// `1/(1 + e^-x)` where `-x = k ln 2 - r`, `tanh(r/2) = odd/even`, and `k` stands in the low bits of `t`: within
+/// bounds that keep the products normal, adding to the exponent is all that multiplying by the power of two is.
 #[inline(always)]
-fn sigmoid_of_reduced<F: Float>(t: F, p: F, root_bits: u32, mantissa_bits: u32) -> F {
-    let (one, k) = (F::constant(1.0), t.to_bits());
-    let root = F::root_power(k);
-    let exponent = k.shift_right(root_bits).shift_left(mantissa_bits);
-    let e = F::from_bits(root.mul_add(p, root).to_bits().add_wrap(exponent));
+fn sigmoid_of_reduced<F: Float>(t: F, even: F, odd: F, mantissa_bits: u32) -> F {
+    // e^-x = 2^k e / one, with a quotient less than two
+    let (one, e) = (even + odd, even - odd);
+    let e = F::from_bits(e.to_bits().add_wrap(t.to_bits().shift_left(mantissa_bits)));
     one / (one + e)
 }
 
-/// `1/(1 + e^-x)` of `f64` lanes, to an ulp or two; from -708 on down it stays what it is there, 3e-308.
+/// `1/(1 + e^-x)` of `f64` lanes, to an ulp or two; from -700 on down it stays what it is there, 1e-304.
 #[inline(always)]
 pub fn sigmoid64<F: Float>(x: F) -> F {
-    let (x, magic) = (clamp(-x, -708.0, 708.0), F::constant(ROUND_64));
-    let t = x.mul_add(F::constant(16.0 * std::f64::consts::LOG2_E), magic);
-    let k = magic - t;
-    // ln(2)/16 in two parts
-    let r = k.mul_add(F::constant(std::f64::consts::LN_2 / 16.0), x);
-    let r = k.mul_add(F::constant(2.319_046_813_846_299_6e-17 / 16.0), r);
-    // (e^r - 1 - r) / r^2 on |r| <= ln(2)/32, error 1.2e-17 of e^r
-    let q = polynomial!(r; 0.49999999999999606, 0.16666666664417967, 0.04166666669325715, 0.008333471920971032,
-        0.0013888593908335581);
-    sigmoid_of_reduced(t, (r * r).mul_add(q, r), 4, 52)
+    let (x, magic) = (clamp(x, -700.0, 700.0), F::constant(ROUND_64));
+    let t = x.mul_add(F::constant(-std::f64::consts::LOG2_E), magic);
+    let k = t - magic;
+    // ln 2 in two parts: 106 bits
+    let r = k.mul_add(F::constant(std::f64::consts::LN_2), x);
+    let r = k.mul_add(F::constant(2.319_046_813_846_299_6e-17), r);
+    // on |r| <= ln(2)/2 error 3.3e-18 of e^r
+    let w = r * r;
+    let odd = r * polynomial!(w; 504.125, 14.002232038561209, 0.03332094122205321);
+    let even = w.mul_add(w + F::constant(112.02529741045682), F::constant(1008.25));
+    sigmoid_of_reduced(t, even, odd, 52)
 }
 
-/// `1/(1 + e^-x)` of `f32` lanes, to an ulp or two; from -87 on down it stays what it is there, 2e-38.
+/// `1/(1 + e^-x)` of `f32` lanes, to an ulp or two; from -83 on down it stays what it is there, 9e-37.
 #[inline(always)]
 pub fn sigmoid32<F: Float>(x: F) -> F {
-    let (x, magic) = (clamp(-x, -87.0, 87.0), F::constant(ROUND_32));
-    let t = x.mul_add(F::constant(8.0 * std::f64::consts::LOG2_E), magic);
-    let k = magic - t;
-    let r = k.mul_add(F::constant(0.693_147_182_464_599_6 / 8.0), x);
-    let r = k.mul_add(F::constant(-1.904_654_212_125_933_6e-9 / 8.0), r);
-    // as in sigmoid64 on |r| <= ln(2)/16, error 1.9e-10
-    let q = polynomial!(r; 0.5, 0.16668026, 0.04166043);
-    sigmoid_of_reduced(t, (r * r).mul_add(q, r), 3, 23)
+    let (x, magic) = (clamp(x, -83.0, 83.0), F::constant(ROUND_32));
+    let t = x.mul_add(F::constant(-std::f64::consts::LOG2_E), magic);
+    let k = t - magic;
+    let r = k.mul_add(F::constant(0.693_147_182_464_599_6), x);
+    let r = k.mul_add(F::constant(-1.904_654_212_125_933_6e-9), r);
+    // as in sigmoid64, error 4.6e-10
+    let w = r * r;
+    let odd = r * w.mul_add(F::constant(0.08327237), F::constant(5.0007324));
+    let even = w + F::constant(10.001465);
+    sigmoid_of_reduced(t, even, odd, 23)
 }
 
 /// `-2 |x|`, kept to where `e^(-2|x|)` still counts beside 1.
@@ -333,7 +310,7 @@ pub fn sin_cos32<F: Float>(x: F) -> (F, F) {
 /// The integers and the functions of one plain float: a single lane.
 macro_rules! scalar {
     ($float:ident, $bits:ident, $exp:ident, $sin_cos:ident, $scale:ident, $tanh:ident, $sigmoid:ident,
-     $ln:ident, $powers:ident) => {
+     $ln:ident) => {
         impl Bits for $bits {
             #[inline(always)]
             fn splat(x: u64) -> Self {
@@ -432,16 +409,12 @@ macro_rules! scalar {
             fn scale_by_power(self, k: Self) -> Self {
                 $scale(self, k)
             }
-            #[inline(always)]
-            fn root_power(index: $bits) -> Self {
-                $powers[index as usize % $powers.len()]
-            }
         }
     };
 }
 
-scalar!(f64, u64, exp64, sin_cos64, scale64, tanh64, sigmoid64, ln64, POWERS_16);
-scalar!(f32, u32, exp32, sin_cos32, scale32, tanh32, sigmoid32, ln32, POWERS_8);
+scalar!(f64, u64, exp64, sin_cos64, scale64, tanh64, sigmoid64, ln64);
+scalar!(f32, u32, exp32, sin_cos32, scale32, tanh32, sigmoid32, ln32);
 
 /// What every vector type has in common, given its element-wise primitives.
 macro_rules! vector_traits {

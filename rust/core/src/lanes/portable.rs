@@ -1,6 +1,6 @@
 //! Plain arrays: the instruction set of any machine.
 
-use super::math::{POWERS_8, POWERS_16, scale32, scale64, vector_traits};
+use super::math::{scale32, scale64, vector_traits};
 use super::{Bits, Bits64, Float, Simd};
 
 /// Arrays of four `f64` and eight `f32`.
@@ -86,7 +86,7 @@ impl Bits64 for U64x4 {
 }
 
 macro_rules! floats {
-    ($v:ident, $elem:ident, $lanes:expr, $bits:ident, $scale:ident, $lookup:ident, $powers:ident) => {
+    ($v:ident, $elem:ident, $lanes:expr, $bits:ident, $scale:ident) => {
         impl $v {
             #[inline(always)]
             fn zip(self, b: Self, f: impl Fn($elem, $elem) -> $elem) -> Self {
@@ -156,15 +156,11 @@ macro_rules! floats {
             fn scale_by_power(self, k: Self) -> Self {
                 $scale(self, k)
             }
-            #[inline(always)]
-            fn root_power(index: $bits) -> Self {
-                <Portable as Simd>::$lookup(index, &$powers)
-            }
         }
     };
 }
-floats!(F64x4, f64, 4, U64x4, scale64, lookup16, POWERS_16);
-floats!(F32x8, f32, 8, U32x8, scale32, lookup8, POWERS_8);
+floats!(F64x4, f64, 4, U64x4, scale64);
+floats!(F32x8, f32, 8, U32x8, scale32);
 vector_traits!(
     F64x4,
     f64,

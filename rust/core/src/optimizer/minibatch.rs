@@ -11,8 +11,8 @@ use crate::scheme::{Step, StepAddress};
 use crate::workspace::with_workspace;
 use std::sync::Arc;
 
-/// Draws of a path that steps taken at once make: enough to pay for turning paths, few enough to stay near.
-const AT_ONCE: usize = 80;
+/// Rows of draws that steps taken at once make: enough to pay for turning paths, few enough to stay near.
+const AT_ONCE: usize = 384;
 
 /// What is added to the targets of drawn examples, anew in each draw: a deviation times numbers of mean 0 and variance 1.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -126,7 +126,7 @@ impl<T: Real> StochasticGradient<T> for MinibatchGradient<T> {
     }
     fn descends(&self) -> usize {
         let plain = self.weights.len() == 1 && self.labels == Labels::True;
-        if plain && self.data.descends() { (AT_ONCE / self.batch).max(1) } else { 1 }
+        if plain && self.data.descends() { (AT_ONCE / self.sampler.rows()).max(1) } else { 1 }
     }
     fn descend(&self, at: StepAddress, steps: Descent<'_>, x: &mut [T], span: Span) -> Result<()> {
         let count = steps.count(self.dim());

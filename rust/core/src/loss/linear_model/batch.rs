@@ -18,17 +18,17 @@ use crate::workspace::with_workspace;
 /// Paths that are turned at a time, as [`Vector::transpose8`] does.
 pub(super) const GROUP: usize = 8;
 
-/// Evaluates a call with the number of vectors of a row as a constant, `H` a line; it is 0 for more lines than four, which do
-/// not stay in registers.
+/// Evaluates a call with the number of vectors of a row as a constant, `H` a line; it is 0 for more than four lines, which
+/// do not stay in registers.
 macro_rules! by_length {
-    ($h:expr, $lines:expr, $w:ident => $call:expr) => {
-        $crate::loss::linear_model::batch::by_length!(@ ($h, $lines), $w => $call,
-            (1, 1) 1, (1, 2) 2, (1, 3) 3, (1, 4) 4, (2, 1) 2, (2, 2) 4, (2, 3) 6, (2, 4) 8)
+    ($h:expr, $vectors:expr, $w:ident => $call:expr) => {
+        $crate::loss::linear_model::batch::by_length!(@ $h, $vectors, $w => $call,
+            1 1, 1 2, 1 3, 1 4, 2 1, 2 2, 2 3, 2 4, 2 5, 2 6, 2 7, 2 8)
     };
-    (@ $key:expr, $w:ident => $call:expr, $($h_lines:tt $vectors:literal),*) => {
-        match $key {
-            $($h_lines => {
-                const $w: usize = $vectors;
+    (@ $h:expr, $vectors:expr, $w:ident => $call:expr, $($line:literal $count:literal),*) => {
+        match ($h, $vectors) {
+            $(($line, $count) => {
+                const $w: usize = $count;
                 $call
             })*
             _ => {
@@ -110,7 +110,7 @@ impl<L: Link, T: Real> LinearLoss<L, T> {
             let skipped = work.as_ptr().align_offset(line::<T>() * T::BYTES);
             let work = &mut work[skipped..];
             let (theta, work) = work.split_at_mut(lengths[0]);
-            let (sums, work) = work.split_at_mut(lengths[1]);
+            let (grad, work) = work.split_at_mut(lengths[1]);
             let (y, z) = work[..lengths[2]].split_at_mut(padded);
             // Behind the parameters of a row come the target's factor and zeros.
             theta.fill(T::default());
@@ -119,8 +119,9 @@ impl<L: Link, T: Real> LinearLoss<L, T> {
                     *factor = T::from_f64(L::TARGETS.factor());
                 }
             }
-            y.fill(T::from_f64(L::TARGETS.constant()));
-            dispatch(Batch { model: self, job, draws: padded, theta, sums, y, z })
+            y.fill(T::default());
+            let (share, penalty) = (T::from_f64(1.0 / batch as f64), T::from_f64(self.l2 * batch as f64));
+            dispatch(Batch { model: self, job, draws: padded, share, penalty, theta, grad, y, z })
         });
         if (worst as usize) < self.n {
             Ok(())
@@ -287,10 +288,14 @@ struct Batch<'a, L, T: Real> {
     job: Job<'a, T>,
     /// Draws of a group of paths, padded: first those of path 0, then those of path 1, …
     draws: usize,
+    /// What sums over a batch are multiplied by.
+    share: T,
+    /// What parameters are multiplied by to begin such sums.
+    penalty: T,
     /// Parameters of path `q` for output `k`: row `q K + k`.
     theta: &'a mut [T],
     /// The same for gradients.
-    sums: &'a mut [T],
+    grad: &'a mut [T],
     /// Targets by draws.
     y: &'a mut [T],
     /// Predictors, then residuals, by outputs and draws.
@@ -329,9 +334,9 @@ impl<L: Link, T: Real> Batch<'_, L, T> {
     /// `H` vectors are a line, and `J` dot products a lot.
     #[inline(always)]
     unsafe fn by_length<V: Vector<Elem = T>, const H: usize, const J: usize>(self) {
-        let lines = self.model.stride / line::<T>();
+        let vectors = self.model.used.div_ceil(V::LANES);
         // SAFETY: the caller's, here and below.
-        unsafe { by_length!(H, lines, W => self.groups::<V, H, J, W>()) }
+        unsafe { by_length!(H, vectors, W => self.groups::<V, H, J, W>()) }
     }
 
     /// `W` vectors are a row; 0 where only memory holds it.
@@ -352,7 +357,7 @@ impl<L: Link, T: Real> Batch<'_, L, T> {
                     self.link::<V>();
                     self.add_rows::<V, H, J, W>(drawn, step);
                 }
-                let turned = if self.job.steps.is_some() { self.theta.as_ptr() } else { self.sums.as_ptr() };
+                let turned = if self.job.steps.is_some() { self.theta.as_ptr() } else { self.grad.as_ptr() };
                 self.turn_back::<V>(turned, to.add(lane));
             }
         }
@@ -455,27 +460,21 @@ impl<L: Link, T: Real> Batch<'_, L, T> {
         }
     }
 
-    /// Residuals of all draws, divided by their number.
+    /// Residuals of all draws.
     #[inline(always)]
     unsafe fn link<V: Vector<Elem = T>>(&mut self) {
-        use super::Cells;
-        let outputs = self.model.link.outputs();
-        let share = V::constant(1.0 / self.job.batch as f64);
         for draw in (0..GROUP * self.job.batch).step_by(V::LANES) {
             // SAFETY: the caller's.
             let (y, mut column) = unsafe {
                 let y = V::load(self.y.as_ptr().add(draw));
                 (y, super::passes::Column::<V>::new(self.z.as_mut_ptr().add(draw), self.draws))
             };
-            let y = if L::TARGETS == Targets::Alike { V::constant(L::TARGETS.constant()) } else { y };
+            let y = if L::TARGETS == Targets::Alike { V::constant(0.0) } else { y };
             self.model.link.residual(y, &mut column);
-            for k in 0..outputs {
-                column.set(k, share * column.get(k));
-            }
         }
     }
 
-    /// Sums of rows, times residuals, onto the penalty's gradient; then the step, if there is one.
+    /// Means of rows, times residuals, and the penalty's gradient; then the step, if there is one.
     #[inline(always)]
     unsafe fn add_rows<V: Vector<Elem = T>, const H: usize, const J: usize, const W: usize>(
         &mut self,
@@ -518,7 +517,7 @@ impl<L: Link, T: Real> Batch<'_, L, T> {
         from: usize,
     ) {
         let (batch, outputs, stride) = (self.job.batch, self.model.link.outputs(), self.model.stride);
-        let penalty = V::constant(self.model.l2);
+        let (share, penalty) = (V::splat(self.share), V::splat(self.penalty));
         // SAFETY: the caller's.
         unsafe {
             let row = (q * outputs + k) * stride + from;
@@ -535,15 +534,15 @@ impl<L: Link, T: Real> Batch<'_, L, T> {
             }
             let first = (step * outputs + k) * stride + from;
             for (w, (sum, theta)) in sums.into_iter().zip(theta).enumerate() {
-                let at = w * V::LANES;
+                let (at, mean) = (w * V::LANES, share * sum);
                 match self.job.steps {
-                    None => sum.store(self.sums.as_mut_ptr().add(row + at)),
+                    None => mean.store(self.grad.as_mut_ptr().add(row + at)),
                     Some(Factors { keep, rate }) => {
                         let kept = match keep {
                             Some(keep) => V::load(keep.as_ptr().add(first + at)) * theta,
                             None => theta,
                         };
-                        let theta = V::load(rate.as_ptr().add(first + at)).mul_add(sum, kept);
+                        let theta = V::load(rate.as_ptr().add(first + at)).mul_add(mean, kept);
                         theta.store(self.theta.as_mut_ptr().add(row + at));
                     }
                 }
@@ -585,8 +584,9 @@ impl<V: Vector, const W: usize> Row<V, W> {
     #[inline(always)]
     unsafe fn times<const H: usize>(&self, row: *const V::Elem, stride: usize) -> [V; H] {
         let mut line = [V::constant(0.0); H];
-        for first in (0..if W > 0 { W } else { stride / V::LANES }).step_by(H) {
-            for (h, sum) in line.iter_mut().enumerate() {
+        let vectors = if W > 0 { W } else { stride / V::LANES };
+        for first in (0..vectors).step_by(H) {
+            for (h, sum) in line.iter_mut().enumerate().take(vectors - first) {
                 // SAFETY: the caller's.
                 unsafe {
                     let at = (first + h) * V::LANES;

@@ -12,6 +12,7 @@ use crate::rng::{Address, Tag, fill_indices, indices_per_block};
 pub struct MinibatchFloor<T> {
     rows: Buffer<T>,
     examples: u32,
+    inputs: usize,
     stride: usize,
     batch: usize,
     width: usize,
@@ -36,6 +37,7 @@ impl<T: Real> MinibatchFloor<T> {
         Self {
             rows,
             examples: examples as u32,
+            inputs: x.cols(),
             stride,
             batch,
             width,
@@ -79,7 +81,7 @@ impl<T: Real> Dots<'_, T> {
     /// `H` vectors are a line, and `J` dot products are made at a time.
     #[inline(always)]
     fn by_length<V: Vector<Elem = T>, const H: usize, const J: usize>(self) {
-        by_length!(H, self.0.stride / line::<T>(), W => self.groups::<V, H, J, W>())
+        by_length!(H, self.0.inputs.div_ceil(V::LANES), W => self.groups::<V, H, J, W>())
     }
 
     #[inline(always)]

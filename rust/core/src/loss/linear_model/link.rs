@@ -29,7 +29,7 @@ pub enum Targets {
     InDot,
     /// They stand behind the inputs.
     InRow,
-    /// Every one is 1: [`Link::fold`] has made them so.
+    /// Every one is 0: [`Link::fold`] has made them so.
     Alike,
 }
 
@@ -37,11 +37,6 @@ impl Targets {
     /// The parameter at the place behind the inputs.
     pub fn factor(self) -> f64 {
         if self == Targets::InDot { -1.0 } else { 0.0 }
-    }
-
-    /// The target that residuals are made with where it is one for all.
-    pub fn constant(self) -> f64 {
-        if self == Targets::Alike { 1.0 } else { 0.0 }
     }
 }
 
@@ -102,7 +97,7 @@ impl Link for Identity {
     }
 }
 
-/// Logistic regression: `log(1 + e^z) - y z`, `y` 0 or 1; with all targets 1 it is `log(1 + e^-z)`.
+/// Logistic regression: `log(1 + e^z) - y z`, `y` 0 or 1; with all targets 0 it is `log(1 + e^z)`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Logistic;
 
@@ -116,9 +111,9 @@ fn ln_1p<F: Number>(u: F) -> F {
 
 impl Link for Logistic {
     const TARGETS: Targets = Targets::Alike;
-    /// `ℓ(z, 0) = ℓ(-z, 1)`.
+    /// `ℓ(z, 1) = ℓ(-z, 0)`.
     fn fold(y: f64) -> (f64, f64) {
-        (if y == 0.0 { -1.0 } else { 1.0 }, 1.0)
+        (if y == 0.0 { 1.0 } else { -1.0 }, 0.0)
     }
     #[inline(always)]
     fn outputs(&self) -> usize {
@@ -127,19 +122,19 @@ impl Link for Logistic {
     #[inline(always)]
     fn loss<F: Float>(&self, _y: F, z: &mut (impl Cells<F> + ?Sized)) -> F {
         let (z, zero) = (z.get(0), F::constant(0.0));
-        let positive = z.choose_lt(zero, -z, zero);
+        let positive = z.choose_lt(zero, zero, z);
         positive + ln_1p(zero.choose_lt(z, -z, z).exp())
     }
     #[inline(always)]
     fn residual<F: Float>(&self, _y: F, z: &mut (impl Cells<F> + ?Sized)) {
-        // σ(z) - 1, exact in the tail where the example is well classified
-        z.set(0, -(-z.get(0)).sigmoid());
+        // exact in the tail where the example is well classified
+        z.set(0, z.get(0).sigmoid());
     }
     #[inline(always)]
     fn curvature<F: Float>(&self, _y: F, z: &mut (impl Cells<F> + ?Sized), u: &mut (impl Cells<F> + ?Sized)) {
         let (up, down) = (z.get(0).sigmoid(), (-z.get(0)).sigmoid());
         u.set(0, up * down * u.get(0));
-        z.set(0, -down);
+        z.set(0, up);
     }
     #[inline(always)]
     fn bend<F: Float>(&self, z: &mut (impl Cells<F> + ?Sized), u: &mut (impl Cells<F> + ?Sized)) {

@@ -95,7 +95,8 @@ impl<L: Link> LinearModel<L> {
             row[p..p + behind].fill(target);
             y.push(target);
         }
-        LinearLoss { link: self.link, n, p, stride, x, y, l2: self.l2 }
+        let used = p + usize::from(L::TARGETS == Targets::InDot);
+        LinearLoss { link: self.link, n, p, used, stride, x, y, l2: self.l2 }
     }
 }
 
@@ -107,6 +108,8 @@ pub struct LinearLoss<L, T> {
     n: usize,
     /// Inputs.
     p: usize,
+    /// Elements of a row of `x` that dot products need.
+    used: usize,
     /// Elements from one row of `x` to the next: whole lines of the cache. Behind the inputs stands the target, where
     /// [`Link::TARGETS`] has it there, then zeros.
     stride: usize,
