@@ -33,8 +33,8 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_the_numbers_are_arviz_s(case):
     arviz = pytest.importorskip("arviz")
-    # With numba its mcse of the sd is not for NumPy 2.
-    arviz.Numba.disable_numba()
+    if hasattr(arviz, "Numba"):  # before its version 1, where numba's mcse of the sd is not for NumPy 2
+        arviz.Numba.disable_numba()
     x = CASES[case]
     pairs = [(diagnostics.rhat(x, method), arviz.rhat(x, method=method)) for method in ("rank", "split")] + [
         (diagnostics.ess(x, method), arviz.ess(x, method=method)) for method in ("bulk", "mean")

@@ -93,10 +93,10 @@ fn measure<T: Real>(name: &str, p: usize, batch: usize) {
     };
     let mut indices = room().repeat(count);
     let draws = move |step| draw(step, &mut indices);
-    let (rates, mut theta, mut indices, model) = (vec![1e-6; count * p], x.clone(), room().repeat(count), &logistic);
+    let (rates, mut theta, mut indices, model) = (vec![1e-6; p], x.clone(), room().repeat(count), &logistic);
     let steps = move |step| {
         draw(step, &mut indices);
-        let steps = Descent { rates: &rates, decay: 0.0 };
+        let steps = Descent { count, rates: &rates, decay: 0.0 };
         model.descend(black_box(&mut theta), &indices, batch, steps, span).expect("steps");
     };
     let mut out = vec![T::default(); p * WIDTH];

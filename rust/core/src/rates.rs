@@ -155,7 +155,7 @@ impl Rates {
         self.relative.as_deref()
     }
 
-    /// Whether it changes in time.
+    /// Whether it stays the same in time.
     pub fn is_constant(&self) -> bool {
         self.schedule == Schedule::Constant
     }

@@ -4,7 +4,8 @@
 //! which has asked the machine first. That is the ground of every `unsafe` block below.
 
 use super::math::{scale32, scale64, vector_traits};
-use super::{Bits, Bits64, Float, Simd};
+use super::polynomials::horner;
+use super::{Bits, Bits64, Coefficients, Float, Simd};
 use std::arch::x86_64::*;
 
 /// Registers of 256 bits.
@@ -271,6 +272,15 @@ pub(super) unsafe fn sum_lines32<const H: usize, const J: usize>(lines: [[F32x8;
     }
 }
 
+/// The same address, of which the compiler knows no more. It would know the numbers there and load each into a register, of
+/// which there are not enough; as operands in memory they need none.
+#[inline(always)]
+fn hidden<T>(mut at: *const T) -> *const T {
+    // SAFETY: no instruction is in it.
+    unsafe { std::arch::asm!("/* {0} */", inout(reg) at, options(pure, readonly, nostack, preserves_flags)) };
+    at
+}
+
 impl Simd for Avx2 {
     type F64 = F64x4;
     type F32 = F32x8;
@@ -307,6 +317,32 @@ impl Simd for Avx2 {
                 F64x4(_mm256_cvtps_pd(_mm256_extractf128_ps::<1>(x.0))),
             ]
         }
+    }
+    #[inline(always)]
+    fn polynomials64<const N: usize, const K: usize>(
+        x: [F64x4; N],
+        c: &'static Coefficients<[f64; 4], K>,
+    ) -> [F64x4; N] {
+        let at = hidden(c.0.as_ptr());
+        let mut p = x;
+        for i in 0..N {
+            // SAFETY: there are `K` coefficients of four numbers; and see the head of this file.
+            [p[i]] = horner::<F64x4, 1, K>([x[i]], |k| F64x4(unsafe { _mm256_load_pd(at.add(k).cast()) }));
+        }
+        p
+    }
+    #[inline(always)]
+    fn polynomials32<const N: usize, const K: usize>(
+        x: [F32x8; N],
+        c: &'static Coefficients<[f32; 8], K>,
+    ) -> [F32x8; N] {
+        let at = hidden(c.0.as_ptr());
+        let mut p = x;
+        for i in 0..N {
+            // SAFETY: there are `K` coefficients of eight numbers; and see the head of this file.
+            [p[i]] = horner::<F32x8, 1, K>([x[i]], |k| F32x8(unsafe { _mm256_load_ps(at.add(k).cast()) }));
+        }
+        p
     }
     #[inline(always)]
     fn lookup16(index: U64x4, table: &[f64; 16]) -> F64x4 {

@@ -135,7 +135,7 @@ fn sigmoid_of_reduced<F: Float>(t: F, even: F, odd: F, mantissa_bits: u32) -> F 
     one / (one + e)
 }
 
-/// `1/(1 + e^-x)` of `f64` lanes, to an ulp or two; from -700 on down it stays what it is there, 1e-304.
+/// `1/(1 + e^-x)` of `f64` lanes, to two or three ulp; from -700 on down it stays what it is there, 1e-304.
 #[inline(always)]
 pub fn sigmoid64<F: Float>(x: F) -> F {
     let (x, magic) = (clamp(x, -700.0, 700.0), F::constant(ROUND_64));
@@ -151,7 +151,7 @@ pub fn sigmoid64<F: Float>(x: F) -> F {
     sigmoid_of_reduced(t, even, odd, 52)
 }
 
-/// `1/(1 + e^-x)` of `f32` lanes, to an ulp or two; from -83 on down it stays what it is there, 9e-37.
+/// `1/(1 + e^-x)` of `f32` lanes, to two or three ulp; from -83 on down it stays what it is there, 9e-37.
 #[inline(always)]
 pub fn sigmoid32<F: Float>(x: F) -> F {
     let (x, magic) = (clamp(x, -83.0, 83.0), F::constant(ROUND_32));

@@ -12,6 +12,7 @@ mod erf;
 mod lines;
 pub(crate) mod math;
 mod number;
+mod polynomials;
 mod portable;
 
 pub use dispatch::{Isa, Kernel, available, choose, dispatch, isa, with_isa};
@@ -20,6 +21,7 @@ pub use lines::line;
 pub(crate) use lines::transpose4;
 pub use math::Float;
 pub use number::{Dual, Number};
+pub use polynomials::Coefficients;
 pub use portable::Portable;
 
 /// Lanes in the widest vector of the narrowest element: every block width is a multiple of it.
@@ -146,6 +148,22 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn signed_to_f32(x: Self::U32) -> Self::F32;
     /// The lower and the upper half of the lanes, widened exactly.
     fn widen(x: Self::F32) -> [Self::F64; 2];
+    /// The polynomial with these coefficients on each of the vectors.
+    #[inline(always)]
+    fn polynomials64<const N: usize, const K: usize>(
+        x: [Self::F64; N],
+        c: &'static Coefficients<[f64; 4], K>,
+    ) -> [Self::F64; N] {
+        polynomials::horner::<_, N, K>(x, |k| Self::F64::splat(c.0[k][0]))
+    }
+    /// The polynomial with these coefficients on each of the vectors.
+    #[inline(always)]
+    fn polynomials32<const N: usize, const K: usize>(
+        x: [Self::F32; N],
+        c: &'static Coefficients<[f32; 8], K>,
+    ) -> [Self::F32; N] {
+        polynomials::horner::<_, N, K>(x, |k| Self::F32::splat(c.0[k][0]))
+    }
     /// `table[index % 16]` per lane.
     fn lookup16(index: Self::U64, table: &[f64; 16]) -> Self::F64;
     /// `table[index % 8]` per lane.

@@ -9,17 +9,12 @@ use crate::workspace::with_workspace;
 /// Steps of plain SGD one after the other: each takes parameter `i` to `(1 - rate_i decay) θ_i - rate_i g_i`.
 #[derive(Clone, Copy, Debug)]
 pub struct Descent<'a> {
-    /// The rates, `d` a step.
+    /// How many steps.
+    pub count: usize,
+    /// The rates, `d` a step; or `d` for all.
     pub rates: &'a [f64],
     /// Of decoupled decay.
     pub decay: f64,
-}
-
-impl Descent<'_> {
-    /// How many steps.
-    pub fn count(&self, d: usize) -> usize {
-        self.rates.len() / d
-    }
 }
 
 /// `f = (1/N) Σ f_i`, perhaps with a penalty on the parameters, which is no example's.
@@ -40,8 +35,8 @@ pub trait DataLoss<T: Real>: Loss<T> {
         false
     }
 
-    /// Takes steps along gradients of minibatches: the bits of [`DataLoss::batch_grad`] and a step, one after the other.
-    /// `indices` holds equally many rows for each step, of which the first `batch` are its draws.
+    /// Takes steps along gradients of minibatches: those of [`DataLoss::batch_grad`] up to rounding, and the same bits however
+    /// many are taken at once. `indices` holds equally many rows for each step, of which the first `batch` are its draws.
     fn descend(&self, _x: &mut [T], _indices: &[u32], _batch: usize, _steps: Descent<'_>, _span: Span) -> Result<()> {
         Err(Error::missing("a kernel for many steps"))
     }

@@ -13,6 +13,8 @@ use std::sync::Arc;
 
 /// Rows of draws that steps taken at once make: enough to pay for turning paths, few enough to stay near.
 const AT_ONCE: usize = 384;
+/// The most learning rates of such steps: where they change, they are kept for each step and parameter.
+const RATES: usize = 1 << 20;
 
 /// What is added to the targets of drawn examples, anew in each draw: a deviation times numbers of mean 0 and variance 1.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -126,12 +128,14 @@ impl<T: Real> StochasticGradient<T> for MinibatchGradient<T> {
     }
     fn descends(&self) -> usize {
         let plain = self.weights.len() == 1 && self.labels == Labels::True;
-        if plain && self.data.descends() { (AT_ONCE / self.sampler.rows()).max(1) } else { 1 }
+        if !plain || !self.data.descends() {
+            return 1;
+        }
+        (AT_ONCE / self.sampler.rows()).min(RATES / self.dim()).max(1)
     }
     fn descend(&self, at: StepAddress, steps: Descent<'_>, x: &mut [T], span: Span) -> Result<()> {
-        let count = steps.count(self.dim());
-        with_workspace(count * self.sampler.rows() * span.width, |indices: &mut [u32]| {
-            self.sampler.draw_steps(at, count, span, indices);
+        with_workspace(steps.count * self.sampler.rows() * span.width, |indices: &mut [u32]| {
+            self.sampler.draw_steps(at, steps.count, span, indices);
             self.data.descend(x, indices, self.batch, steps, span)
         })
     }

@@ -42,7 +42,7 @@ pub trait StochasticGradient<T: Real>: Send + Sync {
     fn descends(&self) -> usize {
         1
     }
-    /// Takes steps of plain SGD, the first of them the step at this address: the bits of as many gradients and updates.
+    /// Takes steps of plain SGD, the first of them the step at this address: those of as many gradients and updates.
     fn descend(&self, _at: StepAddress, _steps: Descent<'_>, _x: &mut [T], _span: Span) -> Result<()> {
         Err(Error::missing("a kernel for many steps"))
     }

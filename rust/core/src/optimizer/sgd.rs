@@ -1,13 +1,14 @@
 //! SGD itself: plain, with heavy-ball or Nesterov momentum, and SVAG, which is plain SGD with smaller steps.
 
 use super::{Clock, StochasticGradient};
+use crate::block::Span;
 use crate::dynamics::Friction;
 use crate::elementwise::{add_scaled, assign_add_scaled, scale};
 use crate::error::Result;
 use crate::lanes::Real;
 use crate::loss::Descent;
 use crate::rates::Rates;
-use crate::scheme::{Draws, Step, Stepper, Steps};
+use crate::scheme::{Draws, Step, StepAddress, Stepper, Steps};
 use crate::workspace::with_workspace;
 use std::sync::Arc;
 
@@ -63,6 +64,28 @@ fn descend<T: Real>(theta: &mut [T], g: &[T], rates: &Rates, lr: f64, decay: f64
     }
 }
 
+impl<T: Real> Sgd<T> {
+    /// Takes steps, `count` of these numbers, by the gradient's own kernel.
+    fn take(
+        &self,
+        steps: impl Iterator<Item = f64>,
+        count: usize,
+        at: StepAddress,
+        x: &mut [T],
+        span: Span,
+    ) -> Result<()> {
+        let d = self.dim();
+        let rows = if self.rates.is_constant() { 1 } else { count };
+        with_workspace(rows * d, |rates: &mut [f64]| {
+            for (k, rates) in steps.zip(rates.chunks_exact_mut(d)) {
+                let (u, _) = self.rates.at_step(k);
+                rates.iter_mut().enumerate().for_each(|(i, rate)| *rate = self.lr * u * self.rates.of(i));
+            }
+            self.gradient.descend(at, Descent { count, rates, decay: self.decay }, x, span)
+        })
+    }
+}
+
 impl<T: Real> Stepper<T> for Sgd<T> {
     fn dim(&self) -> usize {
         self.gradient.dim()
@@ -74,6 +97,10 @@ impl<T: Real> Stepper<T> for Sgd<T> {
         self.dim() + self.gradient.scratch_rows()
     }
     fn step(&self, step: &Step<'_, T>, x: &mut [T], scratch: &mut [T]) -> Result<()> {
+        if self.leaps() > 1 {
+            // the bits of many at once
+            return self.take(std::iter::once(self.clock.step(step)), 1, step.at, x, step.span);
+        }
         let (g, rest) = scratch.split_at_mut(x.len());
         self.gradient.sample(step, x, g, rest)?;
         let (u, _) = self.rates.at_step(self.clock.step(step));
@@ -84,14 +111,7 @@ impl<T: Real> Stepper<T> for Sgd<T> {
         self.gradient.descends() as u64
     }
     fn leap(&self, steps: &Steps<'_, T>, x: &mut [T]) -> Result<()> {
-        let d = self.dim();
-        with_workspace(steps.count * d, |rates: &mut [f64]| {
-            for (k, rates) in self.clock.steps(steps).zip(rates.chunks_exact_mut(d)) {
-                let (u, _) = self.rates.at_step(k);
-                rates.iter_mut().enumerate().for_each(|(i, rate)| *rate = self.lr * u * self.rates.of(i));
-            }
-            self.gradient.descend(steps.at, Descent { rates, decay: self.decay }, x, steps.span)
-        })
+        self.take(self.clock.steps(steps), steps.count, steps.at, x, steps.span)
     }
     fn needs_calling_thread(&self) -> bool {
         self.gradient.needs_calling_thread()

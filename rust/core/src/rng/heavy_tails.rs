@@ -135,7 +135,7 @@ impl Law for Stable {
     fn draw<S: Simd, const N: usize>(self, w: [[S::U64; 4]; N]) -> [S::F64; N] {
         let alpha = self.0;
         let (e, x) = (exponential::<S, N>(&w), angles::<S, N>(&w));
-        let (_, cos) = sin_cos_pi64(x);
+        let (_, cos) = sin_cos_pi64::<S, N>(x);
         let (mut ratio, mut out) = (x, x);
         for i in 0..N {
             ratio[i] = (x[i] * S::F64::constant((1.0 - alpha) * PI)).sin_cos().1 / e[i];
@@ -157,7 +157,7 @@ struct Cauchy;
 impl Law for Cauchy {
     #[inline(always)]
     fn draw<S: Simd, const N: usize>(self, w: [[S::U64; 4]; N]) -> [S::F64; N] {
-        let (mut sin, cos) = sin_cos_pi64(angles::<S, N>(&w));
+        let (mut sin, cos) = sin_cos_pi64::<S, N>(angles::<S, N>(&w));
         for i in 0..N {
             sin[i] = sin[i] / cos[i];
         }
@@ -172,7 +172,7 @@ struct Normal2;
 impl Law for Normal2 {
     #[inline(always)]
     fn draw<S: Simd, const N: usize>(self, w: [[S::U64; 4]; N]) -> [S::F64; N] {
-        let (e, (mut sin, _)) = (exponential::<S, N>(&w), sin_cos_pi64(angles::<S, N>(&w)));
+        let (e, (mut sin, _)) = (exponential::<S, N>(&w), sin_cos_pi64::<S, N>(angles::<S, N>(&w)));
         for i in 0..N {
             sin[i] = sin[i] * (e[i] * S::F64::constant(4.0)).sqrt();
         }
@@ -193,7 +193,7 @@ impl Law for StableRadius {
             return [S::F64::constant(std::f64::consts::SQRT_2); N];
         }
         // sin U = cos(U - π/2), which keeps its accuracy at both ends
-        let (e, (_, sine)) = (exponential::<S, N>(&w), sin_cos_pi64(x));
+        let (e, (_, sine)) = (exponential::<S, N>(&w), sin_cos_pi64::<S, N>(x));
         let (mut ratio, mut out) = (x, x);
         for i in 0..N {
             let u = x[i] + S::F64::constant(0.5);
@@ -222,7 +222,7 @@ impl Law for Student {
         for i in 0..N {
             u[i] = radial::<S>(&w[i]);
         }
-        let (square, (_, mut cos)) = (minus_two_log64::<S, N>(u), sin_cos_pi64(angles::<S, N>(&w)));
+        let (square, (_, mut cos)) = (minus_two_log64::<S, N>(u), sin_cos_pi64::<S, N>(angles::<S, N>(&w)));
         for i in 0..N {
             let radius = (df * exp_minus_one64(square[i] * inverse)).sqrt();
             cos[i] = signed_by_angle::<S>(radius * cos[i], &w[i]);

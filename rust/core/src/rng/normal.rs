@@ -10,8 +10,7 @@
 //!
 //! The coefficients are minimax fits by `tools/fit_polynomials.py`, relative errors in the comments.
 
-use crate::lanes::math::constant_like;
-use crate::lanes::{Bits, Float, Number, Simd};
+use crate::lanes::{Bits, Coefficients, Float, Number, Simd};
 use std::f64::consts::PI;
 
 /// 1/c by round(16 z) mod 16 for z in [0.75, 1.5), c in the middle of the bin; exactly 1 round z = 1.
@@ -57,6 +56,51 @@ const INVERSE_8: [f32; 8] = [1.0, 0.8888889, 0.8, 0.72727275, 0.68085104, 1.0, 1
 /// 2 log of the above.
 const LOG_8: [f32; 8] = [0.0, -0.23556605, -0.44628707, -0.6369074, -0.76882344, 0.0, 0.4937201, 0.26706287];
 
+/// -2 log(1 + r) / r on |r| <= 0.0385, error 7.4e-17.
+static LOG_F64: Coefficients<[f64; 4], 9> = Coefficients::<[f64; 4], 9>::new([
+    -2.0,
+    0.9999999999999661,
+    -0.6666666666665868,
+    0.5000000003047397,
+    -0.40000000044290746,
+    0.3333325922740082,
+    -0.2857134326518098,
+    0.2506672298322378,
+    -0.22288941579770052,
+]);
+/// The same on |r| <= 0.0715, error 2.1e-8.
+static LOG_F32: Coefficients<[f32; 8], 5> =
+    Coefficients::<[f32; 8], 5>::new([-2.0, 0.99999726, -0.66666275, 0.5021345, -0.40213573]);
+/// sin(pi x) / x by x^2, |x| <= 1/2, error 4.0e-17.
+static SIN_F64: Coefficients<[f64; 4], 9> = Coefficients::<[f64; 4], 9>::new([
+    PI,
+    -5.167712780049969,
+    2.550164039877294,
+    -0.5992645293187383,
+    0.0821458865698933,
+    -0.007370430478766603,
+    0.00046629968878758463,
+    -2.190318544831875e-05,
+    7.694727554924751e-07,
+]);
+/// The same, error 4.3e-8.
+static SIN_F32: Coefficients<[f32; 8], 5> =
+    Coefficients::<[f32; 8], 5>::new([PI as f32, -5.16771, 2.5500698, -0.5982421, 0.07756039]);
+/// cos(pi x) / (1/4 - x^2) by x^2, |x| <= 1/2, error 3.9e-17.
+static COS_F64: Coefficients<[f64; 4], 8> = Coefficients::<[f64; 4], 8>::new([
+    4.0,
+    -3.7392088021786822,
+    1.2780132969493234,
+    -0.22899788751887054,
+    0.02533096959102438,
+    -0.001903669690950272,
+    0.00010351520907094312,
+    -4.131827922960101e-06,
+]);
+/// The same, error 7e-9.
+static COS_F32: Coefficients<[f32; 8], 5> =
+    Coefficients::<[f32; 8], 5>::new([4.0, -3.739208, 1.2779897, -0.22873855, 0.024154097]);
+
 /// `p[i] * x[i] + c[i]`.
 #[inline(always)]
 fn mul_add<F: Number, const N: usize>(mut p: [F; N], x: [F; N], c: [F; N]) -> [F; N] {
@@ -75,14 +119,6 @@ fn mul<F: Number, const N: usize>(mut a: [F; N], b: [F; N]) -> [F; N] {
     a
 }
 
-/// Horner's rule on `N` vectors in lockstep: one's latency is hidden behind the others.
-macro_rules! polynomials {
-    ($x:expr; $c:expr) => { [constant_like($x[0], $c); N] };
-    ($x:expr; $c:expr, $($rest:expr),+) => {
-        mul_add(polynomials!($x; $($rest),+), $x, [constant_like($x[0], $c); N])
-    };
-}
-
 /// -2 log u of positive normal `f64` lanes: not negative up to 1, and 0 at 1, because the bin round 1 has c = 1.
 #[inline(always)]
 pub fn minus_two_log64<S: Simd, const N: usize>(u: [S::F64; N]) -> [S::F64; N] {
@@ -95,10 +131,7 @@ pub fn minus_two_log64<S: Simd, const N: usize>(u: [S::F64; N]) -> [S::F64; N] {
         r[i] = z.mul_add(inverse, S::F64::constant(-1.0));
         base[i] = k.mul_add(S::F64::constant(-2.0 * std::f64::consts::LN_2), log);
     }
-    // -2 log(1 + r) / r on |r| <= 0.0385, error 7.4e-17
-    let p = polynomials!(r; -2.0, 0.9999999999999661, -0.6666666666665868, 0.5000000003047397, -0.40000000044290746,
-        0.3333325922740082, -0.2857134326518098, 0.2506672298322378, -0.22288941579770052);
-    mul_add(r, p, base)
+    mul_add(r, S::polynomials64(r, &LOG_F64), base)
 }
 
 /// -2 log u of `f32` lanes in (0, 1].
@@ -113,9 +146,7 @@ fn minus_two_log32<S: Simd, const N: usize>(u: [S::F32; N]) -> [S::F32; N] {
         r[i] = z.mul_add(inverse, S::F32::constant(-1.0));
         base[i] = k.mul_add(S::F32::constant(-2.0 * std::f64::consts::LN_2), log);
     }
-    // on |r| <= 0.0715, error 2.1e-8
-    let p = polynomials!(r; -2.0, 0.99999726, -0.66666275, 0.5021345, -0.40213573);
-    mul_add(r, p, base)
+    mul_add(r, S::polynomials32(r, &LOG_F32), base)
 }
 
 /// `x^2`, and `1/4 - x^2` rounded once, which keeps the relative accuracy of the cosine near its zeros.
@@ -130,24 +161,16 @@ fn squares<F: Float, const N: usize>(x: [F; N]) -> ([F; N], [F; N]) {
 
 /// sin(pi x) and cos(pi x) of `f64` lanes, |x| <= 1/2.
 #[inline(always)]
-pub fn sin_cos_pi64<F: Float, const N: usize>(x: [F; N]) -> ([F; N], [F; N]) {
+pub fn sin_cos_pi64<S: Simd, const N: usize>(x: [S::F64; N]) -> ([S::F64; N], [S::F64; N]) {
     let (v, w) = squares(x);
-    // sin(pi x) / x and cos(pi x) / (1/4 - x^2), errors 4.0e-17 and 3.9e-17
-    let s = polynomials!(v; PI, -5.167712780049969, 2.550164039877294, -0.5992645293187383, 0.0821458865698933,
-        -0.007370430478766603, 0.00046629968878758463, -2.190318544831875e-05, 7.694727554924751e-07);
-    let c = polynomials!(v; 4.0, -3.7392088021786822, 1.2780132969493234, -0.22899788751887054, 0.02533096959102438,
-        -0.001903669690950272, 0.00010351520907094312, -4.131827922960101e-06);
-    (mul(x, s), mul(w, c))
+    (mul(x, S::polynomials64(v, &SIN_F64)), mul(w, S::polynomials64(v, &COS_F64)))
 }
 
 /// sin(pi x) and cos(pi x) of `f32` lanes, |x| <= 1/2.
 #[inline(always)]
-fn sin_cos_pi32<F: Float, const N: usize>(x: [F; N]) -> ([F; N], [F; N]) {
+fn sin_cos_pi32<S: Simd, const N: usize>(x: [S::F32; N]) -> ([S::F32; N], [S::F32; N]) {
     let (v, w) = squares(x);
-    // errors 4.3e-8 and 7e-9
-    let s = polynomials!(v; PI, -5.16771, 2.5500698, -0.5982421, 0.07756039);
-    let c = polynomials!(v; 4.0, -3.739208, 1.2779897, -0.22873855, 0.024154097);
-    (mul(x, s), mul(w, c))
+    (mul(x, S::polynomials32(v, &SIN_F32)), mul(w, S::polynomials32(v, &COS_F32)))
 }
 
 /// The low halves of two lanes joined: `high << 32 | low`.
@@ -195,7 +218,7 @@ pub fn normals64<S: Simd, const N: usize>(w: [[S::U64; 4]; N], variance: S::F64)
     for r in &mut radius {
         *r = r.sqrt();
     }
-    let (sin, cos) = sin_cos_pi64(x);
+    let (sin, cos) = sin_cos_pi64::<S, N>(x);
     let (sin, cos) = (mul(radius, sin), mul(radius, cos));
     let mut normals = [[variance; 2]; N];
     for i in 0..N {
@@ -218,7 +241,7 @@ pub fn normals32<S: Simd>(even: [S::U64; 4], odd: [S::U64; 4], variance: S::F32)
     }
     let radius = mul(minus_two_log32::<S, 2>(u), [variance; 2]);
     let radius = [radius[0].sqrt(), radius[1].sqrt()];
-    let (sin, cos) = sin_cos_pi32(x);
+    let (sin, cos) = sin_cos_pi32::<S, 2>(x);
     let (sin, cos) = (mul(radius, sin), mul(radius, cos));
     let top = S::U32::splat(1 << 31);
     let signed = [cos[0].to_bits().xor_masked(b[0], top), cos[1].to_bits().xor_masked(b[1], top)];

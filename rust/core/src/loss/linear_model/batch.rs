@@ -11,8 +11,9 @@
 use super::{LinearLoss, Link, Targets};
 use crate::block::Span;
 use crate::error::{Error, Result};
-use crate::lanes::{Kernel, Real, Simd, Vector, dispatch, line, transpose4};
+use crate::lanes::{Bits, Kernel, Real, Simd, Vector, dispatch, line, transpose4};
 use crate::loss::Descent;
+use crate::rng::all_ones;
 use crate::workspace::with_workspace;
 
 /// Paths that are turned at a time, as [`Vector::transpose8`] does.
@@ -69,29 +70,38 @@ impl<L: Link, T: Real> LinearLoss<L, T> {
         steps: Descent<'_>,
         span: Span,
     ) -> Result<()> {
-        let (d, count) = (self.dim(), steps.count(self.dim()));
+        let (d, count) = (self.dim(), steps.count);
         span.check(x, d, "x")?;
         let rows = count * span.width;
         if rows == 0 || !indices.len().is_multiple_of(rows) || indices.len() / rows < batch {
             return Err(Error::invalid("indices", "no whole rows, or fewer than the steps need"));
         }
-        // What parameters are multiplied by, and gradients, in the order of the rows; 1 and 0 behind them.
+        // What parameters are multiplied by, and sums over a batch, in the order of the rows; 1 and 0 behind them.
         let rows = self.link.outputs() * self.stride;
-        with_workspace(2 * count * rows, |factors: &mut [T]| {
-            let (keep, rate) = factors.split_at_mut(count * rows);
+        let sets = steps.rates.len() / d;
+        if sets != 1 && sets != count {
+            return Err(Error::invalid("rates", format!("{sets} rows for {count} steps")));
+        }
+        with_workspace(2 * sets * rows + self.stride, |factors: &mut [T]| {
+            let (keep, rate) = factors.split_at_mut(sets * rows);
+            let (rate, inputs) = rate.split_at_mut(sets * rows);
             keep.fill(T::from_f64(1.0));
             rate.fill(T::default());
+            inputs.fill(T::default());
+            inputs[..self.p].fill(all_ones());
             for (at, rates) in steps.rates.chunks_exact(d).enumerate() {
                 for (a, rates) in rates.chunks_exact(self.link.outputs()).enumerate() {
                     for (k, lr) in rates.iter().enumerate() {
                         let cell = at * rows + k * self.stride + a;
-                        (keep[cell], rate[cell]) = (T::from_f64(1.0 - lr * steps.decay), T::from_f64(-lr));
+                        (keep[cell], rate[cell]) =
+                            (T::from_f64(1.0 - lr * steps.decay), T::from_f64(-lr / batch as f64));
                     }
                 }
             }
             let (from, to) = (x.as_ptr(), x.as_mut_ptr());
             let keep = (steps.decay != 0.0).then_some(&*keep);
-            let steps = Some(Factors { keep, rate });
+            let per_step = if sets == 1 { 0 } else { rows };
+            let steps = Some(Factors { keep, rate, per_step, inputs });
             self.run(Job { from, to, indices, labels: None, steps, count, batch, span })
         })
     }
@@ -148,11 +158,15 @@ struct Job<'a, T> {
     span: Span,
 }
 
-/// What a step multiplies parameters and gradients by, in rows as parameters have them.
+/// What a step multiplies parameters and sums over a batch by, in rows as parameters have them.
 #[derive(Clone, Copy)]
 struct Factors<'a, T> {
     keep: Option<&'a [T]>,
     rate: &'a [T],
+    /// From one step's to the next one's.
+    per_step: usize,
+    /// All bits where a row has inputs, and none behind them: what stands there outlives a path that diverges.
+    inputs: &'a [T],
 }
 
 /// The examples that the paths of a group have drawn in a step.
@@ -474,7 +488,7 @@ impl<L: Link, T: Real> Batch<'_, L, T> {
         }
     }
 
-    /// Means of rows, times residuals, and the penalty's gradient; then the step, if there is one.
+    /// Sums of rows, times residuals, and of the penalty's gradients; then the step, if there is one, or the mean.
     #[inline(always)]
     unsafe fn add_rows<V: Vector<Elem = T>, const H: usize, const J: usize, const W: usize>(
         &mut self,
@@ -532,17 +546,24 @@ impl<L: Link, T: Real> Batch<'_, L, T> {
             for _ in 0..batch % 4 {
                 residuals = drawn.add::<V, 1, W>(residuals, &mut sums);
             }
-            let first = (step * outputs + k) * stride + from;
             for (w, (sum, theta)) in sums.into_iter().zip(theta).enumerate() {
-                let (at, mean) = (w * V::LANES, share * sum);
+                let at = w * V::LANES;
                 match self.job.steps {
-                    None => mean.store(self.grad.as_mut_ptr().add(row + at)),
-                    Some(Factors { keep, rate }) => {
+                    None => (share * sum).store(self.grad.as_mut_ptr().add(row + at)),
+                    Some(Factors { keep, rate, per_step, inputs }) => {
+                        let factor = step * per_step + k * stride + from + at;
+                        // a row ends in its last line
+                        let sum = if w + H >= W {
+                            let inputs = V::load(inputs.as_ptr().add(from + at));
+                            V::from_bits(sum.to_bits().and(inputs.to_bits()))
+                        } else {
+                            sum
+                        };
                         let kept = match keep {
-                            Some(keep) => V::load(keep.as_ptr().add(first + at)) * theta,
+                            Some(keep) => V::load(keep.as_ptr().add(factor)) * theta,
                             None => theta,
                         };
-                        let theta = V::load(rate.as_ptr().add(first + at)).mul_add(mean, kept);
+                        let theta = V::load(rate.as_ptr().add(factor)).mul_add(sum, kept);
                         theta.store(self.theta.as_mut_ptr().add(row + at));
                     }
                 }
@@ -577,16 +598,18 @@ impl<V: Vector, const W: usize> Row<V, W> {
         Self(unsafe { load(at) }, at)
     }
 
-    /// The products with a row of `stride` elements, but for the sum along a line of `H` vectors.
+    /// The products with a row, but for the sum along a line of `H` vectors; where `W` is 0 it has `stride` elements.
     ///
     /// # Safety
     /// The row must be there.
     #[inline(always)]
     unsafe fn times<const H: usize>(&self, row: *const V::Elem, stride: usize) -> [V; H] {
         let mut line = [V::constant(0.0); H];
-        let vectors = if W > 0 { W } else { stride / V::LANES };
-        for first in (0..vectors).step_by(H) {
-            for (h, sum) in line.iter_mut().enumerate().take(vectors - first) {
+        for first in (0..if W > 0 { W } else { stride / V::LANES }).step_by(H) {
+            for (h, sum) in line.iter_mut().enumerate() {
+                if W > 0 && first + h >= W {
+                    break;
+                }
                 // SAFETY: the caller's.
                 unsafe {
                     let at = (first + h) * V::LANES;
