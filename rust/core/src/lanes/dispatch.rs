@@ -114,14 +114,33 @@ pub fn dispatch<K: Kernel>(kernel: K) -> K::Output {
     }
 }
 
+/// Has the function's frame begin a line of the cache, so that vectors for which there are no registers straddle none.
+/// The compiler aligns a frame only if it knows before it assigns registers that something in it must be aligned.
+#[cfg(target_arch = "x86_64")]
+macro_rules! align_stack {
+    () => {
+        let line = std::mem::MaybeUninit::<Line>::uninit();
+        std::hint::black_box(&line);
+    };
+}
+
+/// A line of the cache.
+#[cfg(target_arch = "x86_64")]
+#[repr(align(64))]
+struct Line {
+    _bytes: [u8; 64],
+}
+
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512bw,avx2,fma")]
 unsafe fn on_avx512<K: Kernel>(kernel: K) -> K::Output {
+    align_stack!();
     kernel.run::<super::avx512::Avx512>()
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 unsafe fn on_avx2<K: Kernel>(kernel: K) -> K::Output {
+    align_stack!();
     kernel.run::<super::avx2::Avx2>()
 }
