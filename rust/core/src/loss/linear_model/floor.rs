@@ -1,7 +1,7 @@
 //! What no minibatch gradient of a linear model can do without, by itself: the draws of examples, and one dot product, a
 //! number, with the row of each, made as the gradients make them. Timings stand beside it.
 
-use super::batch::{Drawn, GROUP, by_length};
+use super::drawn::{Drawn, GROUP, by_length};
 use crate::buffer::Buffer;
 use crate::lanes::{Kernel, Real, Simd, Vector, dispatch, line};
 use crate::linalg::Matrix;

@@ -3,6 +3,7 @@
 //! One set of kernels serves them; what they differ in is the [`Link`].
 
 mod batch;
+mod drawn;
 mod floor;
 mod link;
 mod passes;
